@@ -1,0 +1,153 @@
+"""Containers with real systemd, reached over real ssh, made from Debian's packages without an image registry.
+
+``python -m testbed.fleet up NAME HOST…`` and ``… down NAME``. State (key, ssh_config) lies in ``.testbed/NAME``.
+"""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from testbed import tools
+from testbed.paths import CACHE, STATE, digest_of, prefix
+
+SUITE = "bookworm"
+PACKAGES = (
+    "systemd systemd-sysv dbus openssh-server python3 sudo iproute2 ca-certificates procps git git-lfs libgomp1".split()
+)
+# git and git-lfs are for the hub only: hosts get theirs from the role, so they are not in the hosts' image.
+HOST_PACKAGES = [package for package in PACKAGES if not package.startswith("git")]
+BOOT_SECONDS = 60
+
+
+def podman(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    """Run podman and return its standard output; its standard error goes into the exception."""
+    done = subprocess.run(
+        ["podman", *runtime(), *arguments], input=stdin, capture_output=True, text=True, check=False
+    )
+    if check and done.returncode:
+        raise RuntimeError(f"podman {' '.join(arguments[:3])} failed: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def runtime() -> list[str]:
+    """Return podman's runtime option: crun refuses a hybrid cgroup hierarchy, runc does not."""
+    hybrid = Path("/sys/fs/cgroup/unified").is_dir()
+    return ["--runtime", shutil.which("runc") or "runc"] if hybrid else []
+
+
+def limits() -> list[str]:
+    """Return explicit ulimits within this machine's own: podman's defaults need CAP_SYS_RESOURCE to be raised."""
+    chosen = []
+    pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
+    for name, kind, ceiling in (("nofile", resource.RLIMIT_NOFILE, 65536), ("nproc", resource.RLIMIT_NPROC, pid_max)):
+        hard = resource.getrlimit(kind)[1]
+        value = ceiling if hard == resource.RLIM_INFINITY else min(hard, ceiling)
+        chosen += ["--ulimit", f"{name}={value}:{value}"]
+    return chosen
+
+
+def image(packages: list[str]) -> str:
+    """Return the name of the imported root file system with these packages, building it when it is not cached."""
+    digest = digest_of(SUITE.encode(), " ".join(packages).encode())
+    name = f"localhost/fastchat-fleet-host:{digest}"
+    if subprocess.run(["podman", "image", "exists", name], check=False).returncode == 0:
+        return name
+    archive = CACHE / "images" / f"{SUITE}-{digest}.tar"
+    if not archive.exists():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        part = archive.with_suffix(f".{os.getpid()}.tar")
+        print(f"Making a Debian {SUITE} root file system (about a minute) …", flush=True)
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(part)]
+        subprocess.run(command, check=True)
+        os.rename(part, archive)
+    podman("import", "--quiet", str(archive), name)
+    return name
+
+
+def start(fleet: str, host: str, image_name: str, volumes: list[str]) -> str:
+    """Start one container unless it runs already; return its name once systemd has booted."""
+    name = f"{prefix(fleet)}-{host}"
+    if podman("ps", "--quiet", "--filter", f"name=^{name}$"):
+        return name
+    podman("rm", "--force", "--ignore", name)
+    mounts = [part for volume in volumes for part in ("--volume", volume)]
+    podman(
+        "run", "--detach", "--name", name, "--hostname", host, "--label", f"fastchat-fleet={prefix(fleet)}",
+        "--network", prefix(fleet), "--network-alias", host, "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE",
+        "--security-opt", "label=disable", *limits(), *mounts, "--publish", "127.0.0.1::22", image_name, "/sbin/init",
+    )  # fmt: skip
+    wait_booted(name)
+    return name
+
+
+def wait_booted(name: str) -> None:
+    """Wait until systemd says running; degraded (a unit of the image failed) is an error here."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    state = ""
+    while time.monotonic() < deadline:
+        state = podman("exec", name, "systemctl", "is-system-running", check=False)
+        if state == "running":
+            return
+        time.sleep(0.3)
+    failed = podman("exec", name, "systemctl", "--failed", "--no-legend", check=False)
+    raise RuntimeError(f"{name} did not boot within {BOOT_SECONDS} s: {state or 'no systemd'} {failed}")
+
+
+def authorize(name: str, public_key: str) -> str:
+    """Give the container host keys of its own and our key; return its public host key."""
+    script = (
+        "set -e; install -d -m 700 /root/.ssh; cat > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys;"
+        "test -e /etc/ssh/.own || { rm -f /etc/ssh/ssh_host_*; ssh-keygen -q -A; touch /etc/ssh/.own;"
+        "systemctl restart ssh; }; cat /etc/ssh/ssh_host_ed25519_key.pub"
+    )
+    return podman("exec", "--interactive", name, "sh", "-c", script, stdin=public_key)
+
+
+def up(fleet: str, hosts: list[str], volumes: list[str]) -> None:
+    """Bring up a network and its hosts, and write ``.testbed/<fleet>/ssh_config``. Running it again changes nothing."""
+    tools.ensure(tools.TESTBED)
+    state = STATE / fleet
+    state.mkdir(parents=True, exist_ok=True)
+    key = state / "id_ed25519"
+    if not key.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", prefix(fleet), "-f", str(key)], check=True)
+    subprocess.run(["podman", "network", "create", prefix(fleet)], check=False, capture_output=True)
+    name_of_image = image(HOST_PACKAGES)
+    known, config = [], []
+    for host in hosts:
+        name = start(fleet, host, name_of_image, volumes)
+        host_key = authorize(name, key.with_suffix(".pub").read_text())
+        port = podman("port", name, "22/tcp").rsplit(":", 1)[1]
+        known.append(f"{host} {' '.join(host_key.split()[:2])}")
+        config.append(
+            f"Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  HostKeyAlias {host}\n  User root\n"
+            f"  IdentityFile {key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {state / 'known_hosts'}\n"
+            "  StrictHostKeyChecking yes\n"
+        )
+    (state / "known_hosts").write_text("\n".join(known) + "\n")
+    (state / "ssh_config").write_text("\n".join(config))
+
+
+def down(fleet: str) -> None:
+    """Remove the fleet's containers, network, state and, when nobody else uses them, images."""
+    if not shutil.which("podman"):
+        return
+    own = podman("ps", "--all", "--quiet", "--filter", f"label=fastchat-fleet={prefix(fleet)}").split()
+    if own:
+        podman("rm", "--force", "--time", "2", *own)
+    podman("network", "rm", "--force", prefix(fleet), check=False)
+    for packages in (HOST_PACKAGES, PACKAGES):
+        name = f"localhost/fastchat-fleet-host:{digest_of(SUITE.encode(), ' '.join(packages).encode())}"
+        podman("rmi", name, check=False)  # refused while another clone's container uses it, and rightly so
+    shutil.rmtree(STATE / fleet, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["down"]:
+        down(sys.argv[2])
+    else:
+        sys.exit("usage: python -m testbed.fleet down NAME (python -m testbed.demo brings the demo up)")

@@ -1,0 +1,38 @@
+"""Serve git repositories (dulwich) and their LFS objects (giftless) over HTTP, as a model hub does: ``serve.py HUB``."""
+
+import secrets
+import sys
+from pathlib import Path
+
+import waitress
+from dulwich.repo import Repo
+from dulwich.server import DictBackend
+from dulwich.web import make_wsgi_chain
+from giftless.app import init_app
+
+PORT = 8080
+
+
+def application(hub: Path):
+    """Return one WSGI application for both protocols; LFS lives below ``<repository>.git/info/lfs/``."""
+    repositories = {f"/demo/{path.name}": Repo(str(path)) for path in (hub / "git" / "demo").iterdir()}
+    git = make_wsgi_chain(DictBackend(repositories))
+    storage = {"basic": {"options": {"storage_options": {"path": str(hub / "lfs")}}}}
+    signing = {"options": {"private_key": secrets.token_hex(32), "default_lifetime": 3600}}
+    lfs = init_app(
+        additional_config={
+            "LEGACY_ENDPOINTS": False,
+            "TRANSFER_ADAPTERS": storage,
+            "PRE_AUTHORIZED_ACTION_PROVIDER": signing,
+        }
+    )
+
+    def dispatch(environ, start_response):
+        chosen = lfs if ".git/info/lfs/" in environ["PATH_INFO"] else git
+        return chosen(environ, start_response)
+
+    return dispatch
+
+
+if __name__ == "__main__":
+    waitress.serve(application(Path(sys.argv[1])), host="0.0.0.0", port=PORT, threads=8)  # noqa: S104 (container)

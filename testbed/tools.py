@@ -1,0 +1,52 @@
+"""What the control node must have besides Python: installed on Debian and Ubuntu when root, else named in one sentence."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
+# command: Debian package. iptables is what netavark calls; without it podman's network fails with "os error 2".
+CONTROL = {"git": "git", "ssh": "openssh-client"}
+TESTBED = {
+    "podman": "podman",
+    "runc": "runc",
+    "mmdebstrap": "mmdebstrap",
+    "iptables": "iptables",
+    "git": "git",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "/usr/lib/podman/netavark": "netavark",
+    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
+}
+
+
+def missing_packages(wanted: dict[str, str]) -> list[str]:
+    """Return the packages whose command is neither on PATH nor, for an absolute name, on disk."""
+    absent = {package for command, package in wanted.items() if not shutil.which(command)}
+    if wanted is CONTROL and find_spec("ensurepip") is None:
+        absent.add("python3-venv")
+    return sorted(absent)
+
+
+def ensure(wanted: dict[str, str]) -> None:
+    """Install what is missing, or leave with one sentence that says what a person must do."""
+    packages = missing_packages(wanted)
+    if not packages:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        sys.exit(f"Missing on this machine: {', '.join(packages)}. Please install them (as root) and run again.")
+    print(f"Installing {', '.join(packages)} …", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # A third-party list that is out of reach must not stop what the distribution's own archive can give.
+    subprocess.run(["apt-get", "update", "-qq"], check=False, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages],
+        check=True,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+if __name__ == "__main__":
+    ensure(CONTROL if sys.argv[1:] == ["control"] else TESTBED)
