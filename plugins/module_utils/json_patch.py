@@ -1,0 +1,14 @@
+"""Merge a patch into a JSON object (RFC 7386 without deletion: null is a value here). Python 2.7 and 3."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+
+def merged(document, patch):
+    """Return a copy of a dict with a dict of changes merged in; nested dicts merge, everything else is replaced."""
+    result = dict(document)
+    for key, value in patch.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result

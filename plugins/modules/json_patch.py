@@ -1,0 +1,59 @@
+#!/usr/bin/python
+"""Merge keys into a JSON file."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: json_patch
+short_description: Merge keys into a JSON file
+description: Replaces the file in one step. A file that does not exist is made. Check mode and diff are supported.
+options:
+  path: {description: The JSON file, an object at its top., type: path, required: true}
+  patch: {description: Keys to set; nested objects are merged., type: dict, required: true}
+author: [fastchat-fleet]
+"""
+EXAMPLES = r"""
+- name: Mend the class name of 2023
+  json_patch:
+    path: /srv/model/tokenizer_config.json
+    patch: {tokenizer_class: LlamaTokenizer}
+"""
+RETURN = r""" # """
+
+import json
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.json_patch import merged
+
+
+def main():
+    """Map arguments, check mode, diff and errors onto the pure function."""
+    spec = {"path": {"type": "path", "required": True}, "patch": {"type": "dict", "required": True}}
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    path = module.params["path"]
+    before = {}
+    if os.path.exists(path):
+        with open(path) as stream:
+            try:
+                before = json.load(stream)
+            except ValueError as error:
+                module.fail_json(msg="%s is not JSON (%s); fetch the file again." % (path, error))
+    if not isinstance(before, dict):
+        module.fail_json(msg="%s holds a %s at its top, wanted an object." % (path, type(before).__name__))
+    after = merged(before, module.params["patch"])
+    changed = after != before
+    text = json.dumps(after, indent=2, sort_keys=True) + "\n"
+    if changed and not module.check_mode:
+        temporary = path + ".part"
+        with open(temporary, "w") as stream:
+            stream.write(text)
+        module.atomic_move(temporary, path)
+    old = json.dumps(before, indent=2, sort_keys=True) + "\n"
+    module.exit_json(changed=changed, diff={"before": old, "after": text, "before_header": path, "after_header": path})
+
+
+if __name__ == "__main__":
+    main()

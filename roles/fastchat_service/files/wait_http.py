@@ -1,0 +1,23 @@
+"""Wait until a controller answers ``POST <url>/list_models``; says so once, then again every minute."""
+
+import sys
+import time
+import urllib.request
+
+
+def answers(url: str) -> bool:
+    """Return whether the controller at a base URL answers."""
+    try:
+        request = urllib.request.Request(url + "/list_models", method="POST")
+        with urllib.request.urlopen(request, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+waited = 0
+while not answers(sys.argv[1]):
+    if waited % 60 == 0:
+        print(f"waiting for the controller at {sys.argv[1]} ({waited} s)", flush=True)
+    time.sleep(2)
+    waited += 2
