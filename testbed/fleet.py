@@ -16,7 +16,7 @@ from testbed.paths import CACHE, STATE, digest_of, prefix
 
 SUITE = "bookworm"
 PACKAGES = (
-    "systemd systemd-sysv dbus openssh-server python3 sudo iproute2 ca-certificates procps git git-lfs libgomp1".split()
+    ["systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "sudo", "iproute2", "ca-certificates", "procps", "git", "git-lfs", "libgomp1"]
 )
 # git and git-lfs are for the hub only: hosts get theirs from the role, so they are not in the hosts' image.
 HOST_PACKAGES = [package for package in PACKAGES if not package.startswith("git")]
@@ -25,9 +25,7 @@ BOOT_SECONDS = 60
 
 def podman(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
     """Run podman and return its standard output; its standard error goes into the exception."""
-    done = subprocess.run(
-        ["podman", *runtime(), *arguments], input=stdin, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["podman", *runtime(), *arguments], input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise RuntimeError(f"podman {' '.join(arguments[:3])} failed: {done.stderr.strip()}")
     return done.stdout.strip()
@@ -101,7 +99,7 @@ def authorize(name: str, public_key: str) -> str:
     """Give the container host keys of its own and our key; return its public host key."""
     script = (
         "set -e; install -d -m 700 /root/.ssh; cat > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys;"
-        "test -e /etc/ssh/.own || { rm -f /etc/ssh/ssh_host_*; ssh-keygen -q -A; touch /etc/ssh/.own;"
+        "test -e /etc/ssh/.own || { rm -f /etc/ssh/ssh_host_*; ssh-keygen -A >&2; touch /etc/ssh/.own;"
         "systemctl restart ssh; }; cat /etc/ssh/ssh_host_ed25519_key.pub"
     )
     return podman("exec", "--interactive", name, "sh", "-c", script, stdin=public_key)

@@ -15,6 +15,8 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
     ``facts`` are ansible_facts; ``needs`` has memory_mb, disk_mb (both MiB), disk_path, stack and clock_skew (seconds).
     """
     stack, faults = needs["stack"], []
+    # Jinja hands numbers on as text.
+    needs = {**needs, **{name: int(needs[name]) for name in ("memory_mb", "disk_mb", "clock_skew")}}
     if facts.get("service_mgr") != "systemd":
         faults.append(f"service manager is {facts.get('service_mgr')}, wanted systemd: boot the host with systemd.")
     if facts.get("architecture") != "x86_64":
@@ -23,13 +25,17 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
         faults.append(f"OS family is {facts.get('os_family')}, wanted Debian or RedHat.")
     memory = facts.get("memtotal_mb", 0)
     if memory < needs["memory_mb"]:
-        faults.append(f"memory is {memory} MiB, wanted {needs['memory_mb']} MiB: take a larger host or a smaller model.")
+        faults.append(
+            f"memory is {memory} MiB, wanted {needs['memory_mb']} MiB: take a larger host or a smaller model."
+        )
     mounts = [m for m in facts.get("mounts", []) if needs["disk_path"].startswith(m["mount"])]
     if mounts:
         mount = max(mounts, key=lambda m: len(m["mount"]))
         free = mount["size_available"] // (1 << 20)
         if free < needs["disk_mb"]:
-            faults.append(f"{mount['mount']} has {free} MiB free, wanted {needs['disk_mb']} MiB for {needs['disk_path']}.")
+            faults.append(
+                f"{mount['mount']} has {free} MiB free, wanted {needs['disk_mb']} MiB for {needs['disk_path']}."
+            )
     if abs(needs["clock_skew"]) > needs.get("clock_skew_max", 60):
         faults.append(f"the clock is {needs['clock_skew']} s off the control node's: set up time synchronisation.")
     python = needs.get("python", "")

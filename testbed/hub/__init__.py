@@ -62,6 +62,13 @@ def up(fleet: str) -> None:
     )  # fmt: skip
     if not (CACHE / forged).exists():
         print("Forging llama-base and vicuna-delta out of a real small model (once) …", flush=True)
-    podman("exec", name, "/opt/hub/bin/python", "/srv/code/forge.py", f"/srv/cache/hub/model/{gguf.name}", f"/srv/cache/{forged}")
+    podman(
+        "exec",
+        name,
+        "/opt/hub/bin/python",
+        "/srv/code/forge.py",
+        f"/srv/cache/hub/model/{gguf.name}",
+        f"/srv/cache/{forged}",
+    )
     podman("exec", "-i", name, "tee", "/etc/systemd/system/hub.service", stdin=UNIT.format(hub=forged))
     podman("exec", name, "systemctl", "enable", "--quiet", "--now", "hub")
