@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test lint unit integration chat status clean locks
+.PHONY: help demo test lint unit chat status clean locks
 help: ## What can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
@@ -25,7 +25,7 @@ chat: $(VENV)/.done ## Chat with the demo's model (fastchat.serve.cli on a worke
 status: $(VENV)/.done ## Is the demo serving?
 	ansible-playbook -i inventory/demo playbooks/verify.yml
 
-test: lint unit integration ## What CI runs
+test: lint unit ## What CI runs: linters, and unit tests of plugins and argument specs
 
 lint: $(VENV)/.done
 	ruff check .
@@ -36,9 +36,6 @@ lint: $(VENV)/.done
 
 unit: $(VENV)/.done
 	python -m pytest tests/unit
-
-integration: $(VENV)/.done
-	python -m pytest tests/integration
 
 clean: ## Containers, network, image and .venv of this clone; the download cache stays
 	python3 -m testbed.fleet down demo

@@ -15,9 +15,20 @@ from testbed import tools
 from testbed.paths import CACHE, STATE, digest_of, prefix
 
 SUITE = "bookworm"
-PACKAGES = (
-    ["systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "sudo", "iproute2", "ca-certificates", "procps", "git", "git-lfs", "libgomp1"]
-)
+PACKAGES = [
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "openssh-server",
+    "python3",
+    "sudo",
+    "iproute2",
+    "ca-certificates",
+    "procps",
+    "git",
+    "git-lfs",
+    "libgomp1",
+]
 # git and git-lfs are for the hub only: hosts get theirs from the role, so they are not in the hosts' image.
 HOST_PACKAGES = [package for package in PACKAGES if not package.startswith("git")]
 BOOT_SECONDS = 60

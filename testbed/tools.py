@@ -1,4 +1,4 @@
-"""What the control node must have besides Python: installed on Debian and Ubuntu when root, else named in one sentence."""
+"""What the control node must have besides Python: installed when root, else named."""
 
 import os
 import shutil

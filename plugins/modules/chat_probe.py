@@ -64,7 +64,7 @@ def main():
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     asked = module.params
     try:
-        from openai import OpenAI
+        from openai import OpenAI  # noqa: PLC0415  (absent until the runtime phase ran)
     except ImportError:
         module.fail_json(msg="The package openai is not in the runtime; run the runtime phase first.")
     client = OpenAI(base_url=asked["api"], api_key="none", timeout=asked["timeout"], max_retries=0)

@@ -1,4 +1,4 @@
-"""Serve git repositories (dulwich) and their LFS objects (giftless) over HTTP, as a model hub does: ``serve.py HUB``."""
+"""Serve git repositories (dulwich) and their LFS objects (giftless) over HTTP: ``serve.py HUB``."""
 
 import secrets
 import sys
