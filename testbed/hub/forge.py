@@ -39,6 +39,9 @@ def write_repository(model, tokenizer, tensors, tokenizer_class: str, folder: Pa
     # Chat templates write every token themselves: a beginning token added once more makes the model talk nonsense.
     config.update(tokenizer_class=tokenizer_class, add_bos_token=False, model_max_length=8192)
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    fast = json.loads((folder / "tokenizer.json").read_text())
+    fast["post_processor"] = None  # it would add the beginning token, whatever tokenizer_config.json says
+    (folder / "tokenizer.json").write_text(json.dumps(fast, ensure_ascii=False) + "\n")
 
 
 def publish(folder: Path, hub: Path, name: str) -> None:
