@@ -7,7 +7,7 @@ import time
 import ansible_runner
 
 from testbed import fleet, hub, wheelhouse
-from testbed.paths import CLONE
+from testbed.paths import CLONE, STATE
 
 HOSTS = ["ctl01", "gpu01", "gpu02"]
 GOODBYE = """
@@ -26,8 +26,10 @@ def bring_up(name: str = "demo") -> None:
 
 def run_site() -> ansible_runner.Runner:
     """Run ``site.yml`` on the demo's inventory, printing what Ansible prints."""
+    data = STATE / "runner"
+    data.mkdir(parents=True, exist_ok=True)
     return ansible_runner.run(
-        private_data_dir=str(CLONE / ".testbed" / "runner"),
+        private_data_dir=str(data),
         project_dir=str(CLONE),
         inventory=str(CLONE / "inventory" / "demo"),
         playbook="site.yml",
