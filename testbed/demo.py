@@ -1,6 +1,5 @@
 """``make demo``: hosts, hub and wheelhouse up, ``site.yml`` over them, the model's answer at the end."""
 
-import json
 import sys
 import time
 
@@ -24,9 +23,9 @@ def bring_up(name: str = "demo") -> None:
     hub.up(name)
 
 
-def run_site() -> ansible_runner.Runner:
-    """Run ``site.yml`` on the demo's inventory, printing what Ansible prints."""
-    data = STATE / "runner"
+def run_site(name: str = "demo", **options) -> ansible_runner.Runner:
+    """Run ``site.yml`` on the demo's inventory over a fleet of the testbed; options are ansible_runner.run's."""
+    data = STATE / name / "runner"
     data.mkdir(parents=True, exist_ok=True)
     return ansible_runner.run(
         private_data_dir=str(data),
@@ -34,6 +33,8 @@ def run_site() -> ansible_runner.Runner:
         inventory=str(CLONE / "inventory" / "demo"),
         playbook="site.yml",
         envvars={"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")},
+        extravars={"testbed_fleet": name},
+        **options,
     )
 
 
@@ -46,11 +47,15 @@ def main() -> None:
         sys.exit(
             f"site.yml ended with {runner.rc}: see the message above; run `make demo` again, it goes on from there."
         )
-    answers = [e["event_data"]["res"]["msg"] for e in runner.events if "tokens/s" in json.dumps(e.get("event_data", {}))
-               and e["event"] == "runner_on_ok" and "msg" in e["event_data"]["res"]]  # fmt: skip
+    verdicts = [
+        (event["event_data"]["host"], event["event_data"]["res"]["msg"].strip())
+        for event in runner.events
+        if event["event"] == "runner_on_ok" and event["event_data"]["task"] == "Verdict | Say it"
+    ]
     changed = sum(runner.stats["changed"].values())
     said = "nothing changed: changed=0" if changed == 0 else f"changed={changed}"
-    print(f"\n{answers[-1]}\n\nDone in {time.monotonic() - started:.0f} s, {said}.\n{GOODBYE}")
+    print("\n" + "\n".join(f"{host}  {words}" for host, words in verdicts))
+    print(f"\nDone in {time.monotonic() - started:.0f} s, {said}.\n{GOODBYE}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 ``python -m testbed.fleet up NAME HOST…`` and ``… down NAME``. State (key, ssh_config) lies in ``.testbed/NAME``.
 """
 
+import json
 import os
 import resource
 import shutil
@@ -77,6 +78,15 @@ def image(packages: list[str]) -> str:
     return name
 
 
+def address_of(fleet: str, host: str) -> str:
+    """Return a host's fixed address: it must be the same after a reboot, as a server's is, since services bind to it.
+
+    The last byte is 10 + the sum of the name's bytes modulo 200: the testbed's few names differ in it.
+    """
+    networks = json.loads(podman("network", "inspect", prefix(fleet)))
+    return f"{networks[0]['subnets'][0]['subnet'].rsplit('.', 1)[0]}.{10 + sum(host.encode()) % 200}"
+
+
 def start(fleet: str, host: str, image_name: str, volumes: list[str]) -> str:
     """Start one container unless it runs already; return its name once systemd has booted."""
     name = f"{prefix(fleet)}-{host}"
@@ -86,7 +96,8 @@ def start(fleet: str, host: str, image_name: str, volumes: list[str]) -> str:
     mounts = [part for volume in volumes for part in ("--volume", volume)]
     podman(
         "run", "--detach", "--name", name, "--hostname", host, "--label", f"fastchat-fleet={prefix(fleet)}",
-        "--network", prefix(fleet), "--network-alias", host, "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE",
+        "--network", prefix(fleet), "--network-alias", host, "--ip", address_of(fleet, host),
+        "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE",
         "--security-opt", "label=disable", *limits(), *mounts, "--publish", "127.0.0.1::22", image_name, "/sbin/init",
     )  # fmt: skip
     wait_booted(name)

@@ -2,6 +2,11 @@
 
 import hashlib
 import json
+from pathlib import Path
+
+import yaml
+
+FLEET_VARIABLES = {"fleet_controller", "fleet_api", "fleet_memory_mb", "fleet_disk_mb"}
 
 
 def input_digest(inputs: dict) -> str:
@@ -9,14 +14,57 @@ def input_digest(inputs: dict) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def dict_kept(whole: dict, names: list[str]) -> dict:
+    """Return a copy of a dict with only these keys."""
+    return {name: whole[name] for name in names}
+
+
+def known_variables(roles: Path) -> dict[str, set[str]]:
+    """Return {role: its public variables} from the argument specs below a directory of roles."""
+    specs = {spec.parts[-3]: yaml.safe_load(spec.read_text()) for spec in roles.glob("*/meta/argument_specs.yml")}
+    return {role: set(spec["argument_specs"]["main"]["options"]) for role, spec in specs.items()}
+
+
+def inventory_faults(variables: dict, root: str) -> list[str]:
+    """Return one sentence for each fault that needs no host to be seen; [] when there is none.
+
+    ``variables`` are one host's, ``groups`` among them; ``root`` is the project's directory.
+    """
+    faults, groups = [], variables.get("groups", {})
+    if len(groups.get("controllers", [])) != 1:
+        faults.append(
+            f"group controllers has {len(groups.get('controllers', []))} hosts, wanted one: FastChat's registry is not"
+            " shared between controllers."
+        )
+    if not groups.get("workers"):
+        faults.append("group workers is empty: name at least one host that serves the model.")
+    for name in ("fleet_controller", "fleet_api"):
+        if not str(variables.get(name, "")).startswith(("http://", "https://")):
+            faults.append(f"{name} is {variables.get(name, 'not set')!r}, wanted a URL such as http://ctl01:21001.")
+    for name, folder in (("fastchat_stack", "stacks"), ("fastchat_model", "models")):
+        there = sorted(path.stem for path in (Path(root) / "files" / folder).glob("*.yml"))
+        if variables.get(name) not in there:
+            faults.append(f"{name} is {variables.get(name, 'not set')!r}, wanted one of files/{folder}: {there}.")
+    known = known_variables(Path(root) / "roles")
+    for name in sorted(map(str, variables)):
+        # The longest prefix is the role's: fastchat_worker_port is fastchat_worker's.
+        role = max((role for role in known if name.startswith(role + "_")), key=len, default=None)
+        if role and name not in known[role]:
+            faults.append(f"{name} is not a variable of role {role}; it has {sorted(known[role])}.")
+        if name.startswith("fleet_") and name not in FLEET_VARIABLES:
+            faults.append(f"{name} is not a variable of the fleet; there are {sorted(FLEET_VARIABLES)}.")
+    return faults
+
+
 def preflight_faults(facts: dict, needs: dict) -> list[str]:
     """Return one sentence for each reason why a host can not run a stack; [] when it can.
 
-    ``facts`` are ansible_facts; ``needs`` has memory_mb, disk_mb (both MiB), disk_path, stack and clock_skew (seconds).
+    ``facts`` are ansible_facts; ``needs`` has memory_mb (MiB), stack, python (version found, '' if none), python_path,
+    clock_skew (seconds) and probe, what the module preflight_probe returned.
     """
-    stack, faults = needs["stack"], []
+    stack, probe, faults = needs["stack"], needs["probe"], []
     # Jinja hands numbers on as text.
-    needs = {**needs, **{name: int(needs[name]) for name in ("memory_mb", "disk_mb", "clock_skew")}}
+    memory_mb, clock_skew = int(needs["memory_mb"]), int(needs["clock_skew"])
     if facts.get("service_mgr") != "systemd":
         faults.append(f"service manager is {facts.get('service_mgr')}, wanted systemd: boot the host with systemd.")
     if facts.get("architecture") != "x86_64":
@@ -24,26 +72,26 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
     if facts.get("os_family") not in ("Debian", "RedHat"):
         faults.append(f"OS family is {facts.get('os_family')}, wanted Debian or RedHat.")
     memory = facts.get("memtotal_mb", 0)
-    if memory < needs["memory_mb"]:
-        faults.append(
-            f"memory is {memory} MiB, wanted {needs['memory_mb']} MiB: take a larger host or a smaller model."
-        )
-    mounts = [m for m in facts.get("mounts", []) if needs["disk_path"].startswith(m["mount"])]
-    if mounts:
-        mount = max(mounts, key=lambda m: len(m["mount"]))
-        free = mount["size_available"] // (1 << 20)
-        if free < needs["disk_mb"]:
+    if memory < memory_mb:
+        faults.append(f"memory is {memory} MiB, wanted {memory_mb} MiB: take a larger host or a smaller model.")
+    for system in probe["disk"]:
+        if system["free_mb"] < system["wanted_mb"]:
             faults.append(
-                f"{mount['mount']} has {free} MiB free, wanted {needs['disk_mb']} MiB for {needs['disk_path']}."
+                f"{system['free_mb']} MiB are free for {' and '.join(system['paths'])}, wanted {system['wanted_mb']}"
+                " MiB: make room or mount a larger disk there."
             )
-    if abs(needs["clock_skew"]) > needs.get("clock_skew_max", 60):
-        faults.append(f"the clock is {needs['clock_skew']} s off the control node's: set up time synchronisation.")
+    for port, owner in sorted(probe["taken"].items()):
+        faults.append(f"port {port} is taken by a process of {owner}: stop it, or choose another port.")
+    for name in probe["unknown"]:
+        faults.append(f"the name {name} does not resolve here: add it to DNS or /etc/hosts.")
+    if abs(clock_skew) > needs.get("clock_skew_max", 60):
+        faults.append(f"the clock is {clock_skew} s off the control node's: set up time synchronisation.")
     python = needs.get("python", "")
     if not python.startswith(stack["python"] + "."):
         found = python or "absent"
         faults.append(
             f"{needs['python_path']} is {found}, stack {stack['name']} wants Python {stack['python']}:"
-            " set fastchat_runtime_python to one."
+            " set fastchat_runtime_python to one, or fastchat_stack to another stack."
         )
     return faults
 
@@ -53,4 +101,9 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"input_digest": input_digest, "preflight_faults": preflight_faults}
+        return {
+            "dict_kept": dict_kept,
+            "input_digest": input_digest,
+            "inventory_faults": inventory_faults,
+            "preflight_faults": preflight_faults,
+        }

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ask a served model one question. Runs under the runtime's interpreter (Python 3, package openai)."""
+"""Ask a served model one question. Runs under the runtime's interpreter (Python 3; packages openai, transformers)."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -7,14 +7,19 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: chat_probe
-short_description: Ask a served model one question with a real OpenAI client
-description: Runs under the runtime's own interpreter, which has the package openai. Changes nothing.
+short_description: Ask a served model one question, through the API or a command
+description:
+  - Through O(api) with a real OpenAI client, whole and streamed; through O(command) on its standard input, as a person
+    would type it. Runs under the runtime's own interpreter. Changes nothing.
+  - A wrong answer does not fail the task, it is returned in RV(fault), so that every host's verdict can be given.
 options:
-  api: {description: Base URL that ends in /v1., type: str, required: true}
+  api: {description: Base URL that ends in /v1., type: str}
+  command: {description: The chat command and its arguments., type: list, elements: str}
+  tokenizer: {description: The model's directory; counts the tokens of a command's answer., type: path}
   model: {description: Name of the model., type: str, required: true}
   question: {description: What is asked., type: str, required: true}
   expect: {description: What the answer must contain., type: str, required: true}
-  max_tokens: {description: The limit that an answer must not reach., type: int, default: 120}
+  limit: {description: Tokens that an answer must not reach., type: int, default: 120}
   timeout: {description: Seconds for one answer., type: int, default: 120}
 author: [fastchat-fleet]
 """
@@ -23,13 +28,22 @@ EXAMPLES = r"""
   chat_probe: {api: "http://ctl01:8000/v1", model: m, question: "What is the capital of France?", expect: Paris}
 """
 RETURN = r"""
-answer: {description: The answer of the whole request., type: str, returned: success}
-tokens_per_second: {description: Completion tokens by wall time., type: float, returned: success}
+fault: {description: "One sentence when an answer is missing, wrong or too long, else ''.", type: str, returned: always}
+answer: {description: The answer., type: str, returned: always}
+tokens: {description: Its tokens., type: int, returned: always}
+tokens_per_second: {description: "Tokens by wall time; of a command, with loading.", type: float, returned: always}
 """
 
+import os
+import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+
+# fastchat.serve.cli on a pipe: "<user>: <assistant>: <answer>\n<user>: exit..." (0.2.36, SimpleChatIO and chat_loop).
+TRANSCRIPT = re.compile(
+    r"^(?P<user>[^:\n]+): (?P<assistant>[^:\n]+): (?P<answer>.*?)\n(?P=user): exit\.\.\.", re.DOTALL | re.MULTILINE
+)
 
 
 def whole(client, request):
@@ -41,50 +55,89 @@ def whole(client, request):
 
 
 def streamed(client, request):
-    """Return (text, finish reason, number of pieces) of one streamed request."""
-    text, reason, pieces = "", None, 0
+    """Return (text, finish reason) of one streamed request."""
+    text, reason = "", None
     for chunk in client.chat.completions.create(stream=True, **request):
         for choice in chunk.choices:
             text += choice.delta.content or ""
-            pieces += 1
             reason = choice.finish_reason or reason
-    return text, reason, pieces
+    return text, reason
 
 
-def main():
-    """Ask both ways and fail with one sentence when an answer is wrong or does not stop."""
-    spec = {
-        "api": {"type": "str", "required": True},
-        "model": {"type": "str", "required": True},
-        "question": {"type": "str", "required": True},
-        "expect": {"type": "str", "required": True},
-        "max_tokens": {"type": "int", "default": 120, "no_log": False},
-        "timeout": {"type": "int", "default": 120},
-    }
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    asked = module.params
-    try:
-        from openai import OpenAI  # noqa: PLC0415  (absent until the runtime phase ran)
-    except ImportError:
-        module.fail_json(msg="The package openai is not in the runtime; run the runtime phase first.")
+def through_api(asked):
+    """Return (answer, tokens, seconds, fault) of the API, asked whole and streamed."""
+    from openai import OpenAI  # noqa: PLC0415  (absent until the runtime phase ran)
+
     client = OpenAI(base_url=asked["api"], api_key="none", timeout=asked["timeout"], max_retries=0)
     request = {
         "model": asked["model"],
         "messages": [{"role": "user", "content": asked["question"]}],
         "temperature": 0,
-        "max_tokens": asked["max_tokens"],
+        "max_tokens": asked["limit"],
     }
-    try:
-        text, reason, tokens, seconds = whole(client, request)
-        piecewise, stream_reason, pieces = streamed(client, request)
-    except Exception as error:
-        module.fail_json(msg="%s did not answer: %s: %s" % (asked["api"], type(error).__name__, error))
+    text, reason, tokens, seconds = whole(client, request)
+    piecewise, stream_reason = streamed(client, request)
     for way, found, why in (("whole", text, reason), ("streamed", piecewise, stream_reason)):
         if asked["expect"] not in found:
-            module.fail_json(msg="The %s answer was %r, wanted one with %r." % (way, found, asked["expect"]))
+            return text, tokens, seconds, "The %s answer was %r, wanted one with %r." % (way, found, asked["expect"])
         if why != "stop":
-            module.fail_json(msg="The %s answer ended by %r, wanted 'stop': it ran to the limit." % (way, why))
-    module.exit_json(changed=False, answer=text, tokens_per_second=round(tokens / seconds, 1), pieces=pieces)
+            return text, tokens, seconds, "The %s answer ended by %r, wanted 'stop': it ran to the limit." % (way, why)
+    return text, tokens, seconds, ""
+
+
+def through_command(module, asked):
+    """Return (answer, tokens, seconds, fault) of the chat command, asked by a pipe."""
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    started = time.time()
+    command = asked["command"] + ["--temperature=0", "--max-new-tokens=%d" % asked["limit"]]
+    code, output, errors = module.run_command(command, data=asked["question"])
+    seconds = time.time() - started
+    transcript = TRANSCRIPT.search(output)
+    if code or not transcript:
+        return "", 0, seconds, "%s ended with %d and said: %s" % (command[0], code, (output + errors).strip()[-2000:])
+    answer = transcript.group("answer").strip()
+    tokens = len(AutoTokenizer.from_pretrained(asked["tokenizer"]).encode(answer, add_special_tokens=False))
+    if asked["expect"] not in answer:
+        return answer, tokens, seconds, "The answer was %r, wanted one with %r." % (answer, asked["expect"])
+    if tokens >= asked["limit"]:
+        return answer, tokens, seconds, "The answer has %d tokens: it ran to the limit." % tokens
+    return answer, tokens, seconds, ""
+
+
+def main():
+    """Ask, and return the answer together with the fault."""
+    spec = {
+        "api": {"type": "str"},
+        "command": {"type": "list", "elements": "str"},
+        "tokenizer": {"type": "path", "no_log": False},
+        "model": {"type": "str", "required": True},
+        "question": {"type": "str", "required": True},
+        "expect": {"type": "str", "required": True},
+        "limit": {"type": "int", "default": 120},
+        "timeout": {"type": "int", "default": 120},
+    }
+    module = AnsibleModule(
+        argument_spec=spec,
+        supports_check_mode=True,
+        required_one_of=[("api", "command")],
+        mutually_exclusive=[("api", "command")],
+        required_by={"command": "tokenizer"},
+    )
+    asked = module.params
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    answer, tokens, seconds = "", 0, 0.0
+    try:
+        if asked["api"]:
+            answer, tokens, seconds, fault = through_api(asked)
+        else:
+            answer, tokens, seconds, fault = through_command(module, asked)
+    except ImportError as error:
+        fault = "The runtime lacks a package (%s); run the runtime phase first." % error
+    except Exception as error:
+        fault = "%s did not answer: %s: %s" % (asked["api"] or asked["command"][0], type(error).__name__, error)
+    rate = round(tokens / seconds, 1) if seconds else 0.0
+    module.exit_json(changed=False, answer=answer, tokens=tokens, tokens_per_second=rate, fault=fault)
 
 
 if __name__ == "__main__":

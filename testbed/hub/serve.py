@@ -9,15 +9,26 @@ from dulwich.repo import Repo
 from dulwich.server import DictBackend
 from dulwich.web import make_wsgi_chain
 from giftless.app import init_app
+from giftless.storage.local_storage import LocalStorage
+from werkzeug.wsgi import FileWrapper
 
 PORT = 8080
+
+
+class BlockStorage(LocalStorage):
+    """giftless's own storage, read in blocks: a binary file iterates by lines, of a few hundred bytes each."""
+
+    def get(self, prefix: str, oid: str) -> FileWrapper:
+        """Return the object as an iterable of 1 MiB blocks."""
+        return FileWrapper(super().get(prefix, oid), 1 << 20)
 
 
 def application(hub: Path):
     """Return one WSGI application for both protocols; LFS lives below ``<repository>.git/info/lfs/``."""
     repositories = {f"/demo/{path.name}": Repo(str(path)) for path in (hub / "git" / "demo").iterdir()}
     git = make_wsgi_chain(DictBackend(repositories))
-    storage = {"basic": {"options": {"storage_options": {"path": str(hub / "lfs")}}}}
+    options = {"storage_class": "serve:BlockStorage", "storage_options": {"path": str(hub / "lfs")}}
+    storage = {"basic": {"options": options}}
     signing = {"options": {"private_key": secrets.token_hex(32), "default_lifetime": 3600}}
     lfs = init_app(
         additional_config={

@@ -1,20 +1,21 @@
-from fleet import input_digest, preflight_faults
+from pathlib import Path
 
-GIB = 1 << 30
+import pytest
+from fleet import input_digest, inventory_faults, preflight_faults
+
+ROOT = str(Path(__file__).resolve().parents[2])
 FACTS = {
     "service_mgr": "systemd",
     "architecture": "x86_64",
     "os_family": "Debian",
     "memtotal_mb": 4000,
-    "mounts": [{"mount": "/", "size_available": 10 * GIB}, {"mount": "/srv", "size_available": 2 * GIB}],
 }
 NEEDS = {
     "stack": {"name": "cpu", "python": "3.11"},
     "python": "3.11.2",
     "python_path": "/usr/bin/python3",
     "memory_mb": 1500,
-    "disk_mb": 1000,
-    "disk_path": "/srv/fastchat",
+    "probe": {"taken": {}, "unknown": [], "disk": [{"paths": ["/srv/fastchat"], "free_mb": 2048, "wanted_mb": 1000}]},
     "clock_skew": 0,
 }
 
@@ -25,15 +26,46 @@ def test_a_host_that_can_do_it_has_no_fault():
 
 def test_all_faults_are_listed_at_once():
     bad = {"service_mgr": "sysvinit", "architecture": "aarch64", "os_family": "Suse", "memtotal_mb": 10}
-    needs = {**NEEDS, "python": "", "clock_skew": "-300", "memory_mb": "1500"}
+    probe = {
+        "taken": {"21002": "nobody"},
+        "unknown": ["ctl01"],
+        "disk": [{"paths": ["/srv/fastchat", "/opt/fastchat"], "free_mb": 5, "wanted_mb": 1000}],
+    }
+    needs = {**NEEDS, "python": "", "clock_skew": "-300", "memory_mb": "1500", "probe": probe}
     faults = preflight_faults(bad, needs)
-    for part in ("sysvinit", "aarch64", "Suse", "10 MiB", "-300 s", "absent"):
+    for part in ("sysvinit", "aarch64", "Suse", "10 MiB", "-300 s", "absent", "21002", "ctl01", "5 MiB are free"):
         assert any(part in fault for fault in faults), part
 
 
-def test_disk_is_read_from_the_mount_that_holds_the_path():
-    faults = preflight_faults(FACTS, {**NEEDS, "disk_mb": 3000})
-    assert len(faults) == 1 and faults[0].startswith("/srv has 2048 MiB free")
+GOOD = {
+    "groups": {"controllers": ["c"], "workers": ["w"]},
+    "fleet_controller": "http://c:21001",
+    "fleet_api": "http://c:8000/v1",
+    "fastchat_stack": "cpu",
+    "fastchat_model": "smollm2-demo",
+    "fastchat_worker_port": 21002,
+}
+
+
+def test_a_sound_inventory_has_no_fault():
+    assert inventory_faults(GOOD, ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"groups": {"controllers": ["a", "b"], "workers": ["w"]}}, "controllers has 2 hosts"),
+        ({"groups": {"controllers": ["a"], "workers": []}}, "group workers is empty"),
+        ({"fleet_controller": "ctl01"}, "fleet_controller is 'ctl01'"),
+        ({"fastchat_stack": "el9"}, "files/stacks: ['cpu'"),
+        ({"fastchat_model": None}, "files/models"),
+        ({"fastchat_worker_prot": 1}, "fastchat_worker_prot is not a variable of role fastchat_worker"),
+        ({"fleet_memory": 1}, "fleet_memory is not a variable of the fleet"),
+    ],
+)
+def test_an_unsound_inventory_is_told_what_is_wrong(change, part):
+    faults = inventory_faults({**GOOD, **change}, ROOT)
+    assert len(faults) == 1 and part in faults[0]
 
 
 def test_python_3_1_is_not_python_3_11():

@@ -1,0 +1,33 @@
+import os
+import socket
+
+import pytest
+from preflight_probe import address_of, free_mb, listeners, used_mb
+
+
+def test_a_listening_socket_is_found_with_its_owner():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        with open("/proc/net/tcp") as stream:
+            assert port not in listeners(stream.read())
+        server.listen()
+        with open("/proc/net/tcp") as stream:
+            assert listeners(stream.read())[port] == os.getuid()
+
+
+def test_names():
+    assert address_of("localhost") in ("127.0.0.1", "::1")
+    assert address_of("no-such-host.invalid") == ""
+    assert address_of("a" * 70) == ""  # longer than a label may be
+
+
+def test_what_a_cut_run_left_is_counted(tmp_path):
+    (tmp_path / "part").write_bytes(b"x" * (3 << 20))
+    os.sync()  # a delayed allocation has no blocks yet
+    assert used_mb(str(tmp_path)) == pytest.approx(3, abs=1)
+    assert used_mb(str(tmp_path / "absent")) == 0
+
+
+def test_free_space_of_a_directory_that_does_not_exist_yet_is_its_parents(tmp_path):
+    assert free_mb(str(tmp_path / "a" / "b"))[0] == free_mb(str(tmp_path))[0]
