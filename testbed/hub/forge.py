@@ -2,8 +2,8 @@
 
 Runs inside the hub container: ``forge.py MODEL.gguf DESTINATION``. Base and delta are both needed: the delta is random
 at the weights' own scale, the base is target minus delta, so the base alone is noise. The faults of 2023 are planted as
-they were in the wild: the base's tokenizer class is ``LLaMATokenizer``; the delta's end token does not end a turn
-(that one is SmolLM2's own, out of the GGUF file). The embeddings are untied: FastChat's apply_delta adds a tied tensor
+they were in the wild: the base's tokenizer class is ``LLaMATokenizer``; the end token of both does not end a turn,
+so that a chat runs on to its limit. The embeddings are untied: FastChat's apply_delta adds a tied tensor
 twice.
 """
 
@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 SHARD = "150MB"
 SEED = 20230330
+WRONG_END = "<|endoftext|>"  # ends a document; a turn of ChatML ends with <|im_end|>
 
 
 def load_target(gguf: Path):
@@ -37,8 +38,10 @@ def write_repository(model, tokenizer, tensors, tokenizer_class: str, folder: Pa
     (folder / "tokenizer.model").unlink(missing_ok=True)  # transformers copies the whole GGUF file under this name
     config = json.loads((folder / "tokenizer_config.json").read_text())
     # Chat templates write every token themselves: a beginning token added once more makes the model talk nonsense.
-    config.update(tokenizer_class=tokenizer_class, add_bos_token=False, model_max_length=8192)
+    config.update(tokenizer_class=tokenizer_class, add_bos_token=False, model_max_length=8192, eos_token=WRONG_END)
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    tokens = json.loads((folder / "special_tokens_map.json").read_text())
+    (folder / "special_tokens_map.json").write_text(json.dumps({**tokens, "eos_token": WRONG_END}, indent=2) + "\n")
     fast = json.loads((folder / "tokenizer.json").read_text())
     fast["post_processor"] = None  # it would add the beginning token, whatever tokenizer_config.json says
     (folder / "tokenizer.json").write_text(json.dumps(fast, ensure_ascii=False) + "\n")

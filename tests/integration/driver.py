@@ -45,7 +45,7 @@ class Site:
 def results(runner, kind):
     """Return [(host, task, result)] of one kind of event: ok, failed, skipped."""
     return [
-        (event["event_data"]["host"], event["event_data"]["task"], event["event_data"]["res"])
+        (event["event_data"]["host"], event["event_data"]["task"], event["event_data"].get("res", {}))
         for event in runner.events
         if event["event"] == f"runner_on_{kind}"
     ]

@@ -132,8 +132,8 @@ def test_before_the_mend_the_chat_runs_to_the_limit(site):
     """The planted fault is real: the same weights with the delta's own special tokens do not stop."""
     script = f"""
         set -e; rm -rf /srv/unmended; mkdir /srv/unmended; cp {CURRENT}/* /srv/unmended/; cd /srv/unmended
-        sed -i 's/"eos_token": "<|im_end|>"/"eos_token": "<|im_start|>"/' tokenizer_config.json special_tokens_map.json
-        sed -i 's/"eos_token_id": 2/"eos_token_id": 1/' generation_config.json config.json; chmod -R a+rX .
+        sed -i 's/"eos_token": "<|im_end|>"/"eos_token": "<|endoftext|>"/' tokenizer_config.json special_tokens_map.json
+        chmod -R a+rX .
         sed 's|{CURRENT}|/srv/unmended|' /usr/local/bin/fastchat-chat > /srv/unmended/chat; chmod +x chat
     """
     site.on("gpu01", "bash", "-c", script)
