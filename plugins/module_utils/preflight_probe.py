@@ -4,7 +4,9 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import io
 import os
+import re
 import socket
 
 # Columns of /proc/net/tcp, see proc(5).
@@ -28,6 +30,21 @@ def address_of(name):
         return socket.getaddrinfo(name, None)[0][4][0]
     except (socket.error, UnicodeError):
         return ""
+
+
+def driver_of(text):
+    """Return the version in the text of ``/proc/driver/nvidia/version``, '' when there is none."""
+    found = re.search(r"Kernel Module(?: for \S+)?\s+([\d.]+)", text)
+    return found.group(1) if found else ""
+
+
+def gpus(root="/proc/driver/nvidia"):
+    """Return {"driver": version or '', "count": number of GPUs} as the NVIDIA kernel module tells it."""
+    cards, version = os.path.join(root, "gpus"), os.path.join(root, "version")
+    if not os.path.exists(version):
+        return {"driver": "", "count": 0}
+    with io.open(version, encoding="utf-8") as stream:
+        return {"driver": driver_of(stream.read()), "count": len(os.listdir(cards)) if os.path.isdir(cards) else 0}
 
 
 def used_mb(folder):

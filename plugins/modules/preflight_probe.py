@@ -30,6 +30,7 @@ RETURN = r"""
 taken: {description: Port to owner of each wanted port that another user listens on., type: dict, returned: always}
 unknown: {description: Names that do not resolve., type: list, elements: str, returned: always}
 disk: {description: 'For each file system: paths, wanted and free MiB.', type: list, elements: dict, returned: always}
+gpus: {description: Version of the NVIDIA driver and number of GPUs., type: dict, returned: always}
 clock: {description: Seconds since 1970., type: int, returned: always}
 """
 
@@ -38,7 +39,7 @@ import pwd
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.preflight_probe import address_of, free_mb, listeners, used_mb
+from ansible.module_utils.preflight_probe import address_of, free_mb, gpus, listeners, used_mb
 
 OURS = "fastchat"
 
@@ -89,6 +90,7 @@ def main():
         taken=taken(asked["ports"]),
         unknown=[name for name in asked["names"] if not address_of(name)],
         disk=space(asked["disk"]),
+        gpus=gpus(),
         clock=int(time.time()),
     )
 

@@ -46,6 +46,19 @@ def test_chat_runs_in_a_unit_as_its_user_and_takes_a_pipe(host):
     assert "Paris" in chat.stdout
 
 
+def test_chat_on_an_old_systemd_runs_in_a_scope(host):
+    # Stands in for EL 7's systemd: says 219 when the script asks. Everything behind it is real.
+    host.run("mkdir -p /srv/old && printf '#!/bin/sh\\necho systemd 219\\n' > /srv/old/systemctl")
+    host.run("chmod +x /srv/old/systemctl")
+    ask = (
+        "echo 'What is the capital of France?' | PATH=/srv/old:$PATH fastchat-chat --temperature 0 --max-new-tokens 60"
+    )
+    chat = host.run(ask)
+    host.run("rm -r /srv/old")
+    assert chat.rc == 0, chat.stderr
+    assert "Paris" in chat.stdout
+
+
 def test_chat_has_a_real_terminal_when_there_is_one(host):
     # script(1) gives it a terminal; only the unit's own python can say whether it has one and who it is.
     probe = "import os,sys,pwd; print('tty', sys.stdin.isatty(), pwd.getpwuid(os.getuid()).pw_name)"

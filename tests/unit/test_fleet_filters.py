@@ -11,11 +11,17 @@ FACTS = {
     "memtotal_mb": 4000,
 }
 NEEDS = {
-    "stack": {"name": "cpu", "python": "3.11"},
+    "stack": {"name": "cpu", "python": "3.11", "glibc": "2.28", "driver": "525.60.13"},
+    "glibc": "2.36",
     "python": "3.11.2",
     "python_path": "/usr/bin/python3",
     "memory_mb": 1500,
-    "probe": {"taken": {}, "unknown": [], "disk": [{"paths": ["/srv/fastchat"], "free_mb": 2048, "wanted_mb": 1000}]},
+    "probe": {
+        "taken": {},
+        "unknown": [],
+        "gpus": {"driver": "", "count": 0},
+        "disk": [{"paths": ["/srv/fastchat"], "free_mb": 2048, "wanted_mb": 1000}],
+    },
     "clock_skew": 0,
 }
 
@@ -29,6 +35,7 @@ def test_all_faults_are_listed_at_once():
     probe = {
         "taken": {"21002": "nobody"},
         "unknown": ["ctl01"],
+        "gpus": {"driver": "", "count": 0},
         "disk": [{"paths": ["/srv/fastchat", "/opt/fastchat"], "free_mb": 5, "wanted_mb": 1000}],
     }
     needs = {**NEEDS, "python": "", "clock_skew": "-300", "memory_mb": "1500", "probe": probe}
@@ -66,6 +73,26 @@ def test_a_sound_inventory_has_no_fault():
 def test_an_unsound_inventory_is_told_what_is_wrong(change, part):
     faults = inventory_faults({**GOOD, **change}, ROOT)
     assert len(faults) == 1 and part in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "part"),
+    [
+        ({"driver": "", "count": 0}, "driver is absent"),
+        ({"driver": "440.33.01", "count": 8}, "driver is 440.33.01"),
+        ({"driver": "525.60.13", "count": 0}, "0 GPUs are there, wanted 1"),
+        ({"driver": "550.54.14", "count": 8}, ""),
+    ],
+)
+def test_the_driver_is_compared_as_a_version(gpus, part):
+    faults = preflight_faults(FACTS, {**NEEDS, "gpus": "1", "probe": {**NEEDS["probe"], "gpus": gpus}})
+    assert any(part in fault for fault in faults) if part else faults == []
+
+
+def test_glibc_2_17_is_older_than_2_28_and_2_9_than_2_17():
+    assert "glibc is 2.17" in preflight_faults(FACTS, {**NEEDS, "glibc": "2.17"})[0]
+    stack = {**NEEDS["stack"], "glibc": "2.17"}
+    assert preflight_faults(FACTS, {**NEEDS, "glibc": "2.9", "stack": stack})
 
 
 def test_python_3_1_is_not_python_3_11():
