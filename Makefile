@@ -20,7 +20,7 @@ demo: $(VENV)/.done ## Three hosts in containers, a real small model through the
 	python -m testbed.demo
 
 chat: $(VENV)/.done ## Chat with the demo's model (fastchat.serve.cli on a worker host)
-	ssh -t -q -F .testbed/demo/ssh_config gpu01 fastchat-chat
+	ssh -t -q -F .testbed/demo/ssh_config gpu01 fastchat-chat --temperature 0
 
 status: $(VENV)/.done ## Is the demo serving?
 	ansible-playbook -i inventory/demo playbooks/verify.yml

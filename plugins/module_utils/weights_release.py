@@ -1,14 +1,28 @@
-"""A release: one directory of weights, described by its ``manifest.json``. Python 2.7 and 3."""
+"""A release: one directory of weights, described by its ``manifest.json``. Python 2.7 and 3.
+
+``manifest.json`` is the same on every host: ``{"inputs": {}, "files": {name: {"size": bytes, "sha256": hex digits}}}``.
+``.times.json`` beside it is this host's own: ``{name: mtime in nanoseconds}`` when a file was last known to be right,
+so that a file is read again only when somebody touched it.
+"""
 
 from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import errno
 import hashlib
 import io
+import json
 import os
+import shutil
+from multiprocessing.pool import ThreadPool  # hashlib lets other threads run while it hashes
 
 BLOCK = 1 << 20
+MANIFEST, TIMES = "manifest.json", ".times.json"
+
+
+class ReleaseError(Exception):
+    """One sentence: what was found, what is wanted, what to do."""
 
 
 def sha256_of(path):
@@ -20,44 +34,167 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
+def time_of(path):
+    """Return the time of the last change of a file's content, in nanoseconds (Python 2.7: rounded to microseconds)."""
+    status = os.stat(path)
+    return getattr(status, "st_mtime_ns", int(status.st_mtime * 1000000) * 1000)
+
+
 def files_below(folder):
-    """Return the sorted relative names of all regular files below a directory, without the manifest itself."""
+    """Return the sorted relative names of all regular files below a directory, without manifest and times."""
     names = []
-    for parent, _dirs, files in os.walk(folder):
+    for parent, _folders, files in os.walk(folder):
         names += [os.path.relpath(os.path.join(parent, name), folder) for name in files]
-    return sorted(name for name in names if name != "manifest.json")
+    return sorted(name for name in names if name not in (MANIFEST, TIMES))
 
 
-def described(folder):
-    """Return {relative name: {"size": bytes, "sha256": hexadecimal}} of a directory."""
-    entries = {}
+def described(folder, known=None):
+    """Return {relative name: {"size": bytes, "sha256": hexadecimal}} of a directory.
+
+    ``known`` has such entries of files that were hashed while they were written; one whose size still fits is not read
+    again.
+    """
+    known, entries = known or {}, {}
     for name in files_below(folder):
         path = os.path.join(folder, name)
-        entries[name] = {"size": os.path.getsize(path), "sha256": sha256_of(path)}
+        size = os.path.getsize(path)
+        right = name in known and known[name]["size"] == size
+        entries[name] = {"size": size, "sha256": known[name]["sha256"] if right else sha256_of(path)}
     return entries
 
 
-def fault(folder, manifest):
-    """Return one sentence for the first file that is missing or has another size than the manifest says, else ''."""
+def read_json(path, absent=None):
+    """Return the content of a JSON file; ``absent`` when it is not there."""
+    try:
+        with io.open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except (IOError, OSError) as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return absent
+    except ValueError as error:
+        raise ReleaseError("%s is not JSON (%s); remove its directory and run again." % (path, error))
+
+
+def write_json(path, value):
+    """Write a JSON file through to the disk, in one step."""
+    with io.open(path + ".part", "wb") as stream:
+        stream.write(json.dumps(value, indent=2, sort_keys=True).encode("utf-8") + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.rename(path + ".part", path)
+
+
+def suspects(folder, manifest):
+    """Return (names that are missing or have another size, names that were touched since they were last right)."""
+    times, wrong, touched = read_json(os.path.join(folder, TIMES), {}), [], []
     for name, entry in sorted(manifest["files"].items()):
         path = os.path.join(folder, name)
-        if not os.path.isfile(path):
-            return "%s is missing from %s." % (name, folder)
-        if os.path.getsize(path) != entry["size"]:
-            return "%s in %s has %d bytes, its manifest says %d." % (
-                name,
-                folder,
-                os.path.getsize(path),
-                entry["size"],
-            )
-    return ""
+        if not os.path.isfile(path) or os.path.getsize(path) != entry["size"]:
+            wrong.append(name)
+        elif times.get(name) != time_of(path):
+            touched.append(name)
+    return wrong, touched
+
+
+def damaged(folder, manifest, full=False, note=True):
+    """Return the sorted names of the files that are not what the manifest says.
+
+    Sizes and times are compared, and what was touched is read again; with ``full`` everything is, in parallel. A file
+    that turns out right has its time noted (unless ``note`` is false), so that the next look is cheap.
+    """
+    wrong, touched = suspects(folder, manifest)
+    unread = [name for name in sorted(manifest["files"]) if name not in wrong] if full else touched
+    if not unread:
+        return wrong
+    pool = ThreadPool(min(8, len(unread)))
+    try:
+        digests = pool.map(lambda name: sha256_of(os.path.join(folder, name)), unread)
+    finally:
+        pool.close()
+    found = dict(zip(unread, digests))  # noqa: B905  (Python 2.7 has no strict)
+    bad = [name for name in unread if found[name] != manifest["files"][name]["sha256"]]
+    if note and (touched or bad):
+        note_times(folder, [name for name in manifest["files"] if name not in wrong and name not in bad])
+    return sorted(wrong + bad)
+
+
+def note_times(folder, names):
+    """Write down the times of files that are known to be right."""
+    write_json(os.path.join(folder, TIMES), dict((name, time_of(os.path.join(folder, name))) for name in names))
 
 
 def synced(folder):
-    """Write every file below a directory, and the directory, through to the disk."""
-    for name in files_below(folder) + ["."]:
-        descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Write every file below a directory, and the directories, through to the disk."""
+    for parent, _folders, files in os.walk(folder):
+        for name in files + ["."]:
+            descriptor = os.open(os.path.join(parent, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def publish(root, digest, source, manifest):
+    """Rename one finished directory to ``releases/<digest>`` with its manifest and flip ``current`` to it.
+
+    Everything is on the disk before it gets its name. A broken release of that name steps aside first.
+    """
+    release = os.path.join(root, "releases", digest)
+    write_json(os.path.join(source, MANIFEST), manifest)
+    note_times(source, manifest["files"])
+    synced(source)
+    if not os.path.isdir(os.path.dirname(release)):
+        os.makedirs(os.path.dirname(release), 0o755)
+    if os.path.isdir(release):
+        # A process that has the old files open keeps them; one that opens them now finds the new ones.
+        shutil.rmtree(release + ".broken", ignore_errors=True)
+        os.rename(release, release + ".broken")
+    os.rename(source, release)
+    shutil.rmtree(release + ".broken", ignore_errors=True)
+    flip(root, digest)
+
+
+def current(root):
+    """Return the digest that ``current`` points to, '' when there is none."""
+    link = os.path.join(root, "current")
+    return os.path.basename(os.readlink(link)) if os.path.islink(link) else ""
+
+
+def flip(root, digest):
+    """Point ``current`` to a release in one step; return whether it pointed elsewhere."""
+    if current(root) == digest:
+        return False
+    beside = os.path.join(root, "current.part")
+    if os.path.lexists(beside):
+        os.remove(beside)
+    os.symlink(os.path.join("releases", digest), beside)
+    os.rename(beside, os.path.join(root, "current"))
+    # The time of the directory is the time of its last use: what pruning and rollback go by.
+    os.utime(os.path.join(root, "releases", digest), None)
+    return True
+
+
+def by_use(root):
+    """Return the digests of all whole releases, the last used first."""
+    folder = os.path.join(root, "releases")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    whole = [name for name in names if os.path.isfile(os.path.join(folder, name, MANIFEST))]
+    whole = [name for name in whole if not name.endswith(".broken")]
+    return sorted(whole, key=lambda name: (name == current(root), time_of(os.path.join(folder, name))), reverse=True)
+
+
+def superfluous(root, keep):
+    """Return the digests beyond the last ``keep`` releases; the current one is never among them."""
+    return [name for name in by_use(root)[max(1, keep) :] if name != current(root)]
+
+
+def previous(root):
+    """Return the digest to roll back to; raise ReleaseError when there is none."""
+    others = [name for name in by_use(root) if name != current(root)]
+    if not others:
+        raise ReleaseError(
+            "%s has no release besides %s, wanted one to roll back to; publish it again."
+            % (root, current(root) or "none")
+        )
+    return others[0]

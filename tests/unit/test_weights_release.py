@@ -1,20 +1,104 @@
 import hashlib
+import os
 
-from weights_release import described, fault
+import pytest
+from weights_release import (
+    ReleaseError,
+    by_use,
+    current,
+    damaged,
+    described,
+    flip,
+    previous,
+    publish,
+    read_json,
+    superfluous,
+)
 
 
-def test_description_has_size_and_sha256_and_leaves_the_manifest_out(tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "a").write_bytes(b"abc")
-    (tmp_path / "manifest.json").write_text("{}")
-    assert described(tmp_path) == {"sub/a": {"size": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}}
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "model"
 
 
-def test_a_cut_file_and_a_missing_file_are_named(tmp_path):
+def release(root, digest, content):
+    source = root / "staging"
+    (source / "sub").mkdir(parents=True)
+    (source / "weights").write_bytes(content)
+    (source / "sub" / "config").write_bytes(b"{}")
+    publish(str(root), digest, str(source), {"inputs": {"from": digest}, "files": described(str(source))})
+    return root / "releases" / digest
+
+
+def test_a_published_release_is_current_and_described(root):
+    folder = release(root, "a", b"abc")
+    assert (root / "current" / "weights").read_bytes() == b"abc"
+    manifest = read_json(str(folder / "manifest.json"))
+    assert manifest["files"]["weights"] == {"size": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
+    assert set(manifest["files"]) == {"weights", "sub/config"}
+    assert not (root / "staging").exists()
+
+
+def test_publishing_the_same_digest_again_replaces_what_was_there(root):
+    release(root, "a", b"broken")
+    folder = release(root, "a", b"whole")
+    assert (folder / "weights").read_bytes() == b"whole"
+    assert os.listdir(root / "releases") == ["a"]
+
+
+def test_what_was_hashed_while_it_was_written_is_not_read_again(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
-    manifest = {"files": described(tmp_path)}
-    assert fault(tmp_path, manifest) == ""
-    (tmp_path / "a").write_bytes(b"ab")
-    assert "a in" in fault(tmp_path, manifest) and "2 bytes" in fault(tmp_path, manifest)
-    (tmp_path / "a").unlink()
-    assert "a is missing" in fault(tmp_path, manifest)
+    known = {"a": {"size": 3, "sha256": "from the writer"}}
+    assert described(str(tmp_path), known)["a"]["sha256"] == "from the writer"
+    (tmp_path / "a").write_bytes(b"abcd")
+    assert described(str(tmp_path), known)["a"]["sha256"] == hashlib.sha256(b"abcd").hexdigest()
+
+
+def test_damage_is_found_by_size_by_time_and_by_reading_everything(root):
+    folder = release(root, "a", b"abc")
+    manifest = read_json(str(folder / "manifest.json"))
+    assert damaged(str(folder), manifest, full=True) == []
+    times = os.stat(folder / "weights")
+    (folder / "weights").write_bytes(b"abX")
+    os.utime(folder / "weights", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert damaged(str(folder), manifest) == []  # rotten bits leave size and time alone …
+    assert damaged(str(folder), manifest, full=True) == ["weights"]  # … only reading finds them
+    (folder / "weights").write_bytes(b"abY")
+    assert damaged(str(folder), manifest) == ["weights"]  # it was touched, so it was read
+    assert damaged(str(folder), manifest) == ["weights"]  # and stays suspect
+    (folder / "sub" / "config").unlink()
+    assert damaged(str(folder), manifest) == ["sub/config", "weights"]
+
+
+def test_a_touched_but_right_file_is_read_once(root):
+    folder = release(root, "a", b"abc")
+    manifest = read_json(str(folder / "manifest.json"))
+    os.utime(folder / "weights", ns=(1, 1))
+    assert damaged(str(folder), manifest) == []
+    manifest["files"]["weights"]["sha256"] = "would be seen if it were read again"
+    assert damaged(str(folder), manifest) == []
+
+
+def test_pruning_keeps_the_last_used_and_the_current(root):
+    for number, digest in enumerate("abc"):
+        folder = release(root, digest, digest.encode())
+        os.utime(folder, (number, number))
+    assert by_use(str(root)) == ["c", "b", "a"]
+    assert superfluous(str(root), 2) == ["a"]
+    assert flip(str(root), "a") and current(str(root)) == "a"
+    assert superfluous(str(root), 1) == ["c", "b"]
+    assert superfluous(str(root), 0) == ["c", "b"]  # never the current one
+
+
+def test_rolling_back_goes_to_the_release_used_before_and_forth_again(root):
+    for number, digest in enumerate("ab"):
+        os.utime(release(root, digest, digest.encode()), (number, number))
+    assert previous(str(root)) == "a"
+    flip(str(root), previous(str(root)))
+    assert (current(str(root)), previous(str(root))) == ("a", "b")
+
+
+def test_there_must_be_one_to_roll_back_to(root):
+    release(root, "a", b"a")
+    with pytest.raises(ReleaseError, match="no release besides a"):
+        previous(str(root))
