@@ -19,6 +19,7 @@ from multiprocessing.pool import ThreadPool  # hashlib lets other threads run wh
 
 BLOCK = 1 << 20
 MANIFEST, TIMES = "manifest.json", ".times.json"
+OURS = (MANIFEST, TIMES, MANIFEST + ".part", TIMES + ".part")  # a run that was killed may have left the parts
 
 
 class ReleaseError(Exception):
@@ -45,7 +46,7 @@ def files_below(folder):
     names = []
     for parent, _folders, files in os.walk(folder):
         names += [os.path.relpath(os.path.join(parent, name), folder) for name in files]
-    return sorted(name for name in names if name not in (MANIFEST, TIMES))
+    return sorted(name for name in names if name not in OURS)
 
 
 def described(folder, known=None):
@@ -138,7 +139,8 @@ def synced(folder):
 def publish(root, digest, source, manifest):
     """Rename one finished directory to ``releases/<digest>`` with its manifest and flip ``current`` to it.
 
-    Everything is on the disk before it gets its name. A broken release of that name steps aside first.
+    Everything is on the disk before it gets its name. A broken release of that name is mended file by file, so that a
+    service that reads it meanwhile finds each file either old or new.
     """
     release = os.path.join(root, "releases", digest)
     write_json(os.path.join(source, MANIFEST), manifest)
@@ -147,12 +149,28 @@ def publish(root, digest, source, manifest):
     if not os.path.isdir(os.path.dirname(release)):
         os.makedirs(os.path.dirname(release), 0o755)
     if os.path.isdir(release):
-        # A process that has the old files open keeps them; one that opens them now finds the new ones.
-        shutil.rmtree(release + ".broken", ignore_errors=True)
-        os.rename(release, release + ".broken")
-    os.rename(source, release)
-    shutil.rmtree(release + ".broken", ignore_errors=True)
+        replace_files(release, source)
+    else:
+        os.rename(source, release)
     flip(root, digest)
+    shutil.rmtree(source, ignore_errors=True)
+
+
+def replace_files(release, source):
+    """Put each file of a finished directory in the place of a release's own, its manifest last; drop what is left over.
+
+    Hard links, so that the source stays whole: a run that is killed in between does all of it again.
+    """
+    for name in files_below(source) + [TIMES, MANIFEST]:
+        beside = os.path.join(release, name + ".new")
+        if not os.path.isdir(os.path.dirname(beside)):
+            os.makedirs(os.path.dirname(beside), 0o755)
+        if os.path.lexists(beside):
+            os.remove(beside)
+        os.link(os.path.join(source, name), beside)
+        os.rename(beside, os.path.join(release, name))
+    for name in set(files_below(release)) - set(files_below(source)):
+        os.remove(os.path.join(release, name))
 
 
 def current(root):
@@ -180,7 +198,6 @@ def by_use(root):
     folder = os.path.join(root, "releases")
     names = os.listdir(folder) if os.path.isdir(folder) else []
     whole = [name for name in names if os.path.isfile(os.path.join(folder, name, MANIFEST))]
-    whole = [name for name in whole if not name.endswith(".broken")]
     return sorted(whole, key=lambda name: (name == current(root), time_of(os.path.join(folder, name))), reverse=True)
 
 
