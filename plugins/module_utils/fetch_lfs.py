@@ -257,8 +257,15 @@ class Batch:
         objects = [{"oid": pointer.oid, "size": pointer.size} for _name, pointer in wanted]
         question = {"operation": "download", "transfers": ["basic"], "objects": objects, "hash_algo": "sha256"}
         headers = {"Accept": MEDIA, "Content-Type": MEDIA}
-        answer, _headers = self.client.json(self.url + "/objects/batch", headers, json.dumps(question).encode())
         where = public(self.url)
+        try:
+            answer, _headers = self.client.json(self.url + "/objects/batch", headers, json.dumps(question).encode())
+        except Missing:  # some servers say so of the whole when they have none of the objects
+            name, pointer = wanted[0]
+            raise Missing(
+                "%s answers no batch, or has no %s (object %s, %d bytes) and no other of %d (HTTP 404): check its URL."
+                % (where, name, pointer.oid[:12], pointer.size, len(wanted))
+            ) from None
         entries = answer.get("objects") if isinstance(answer, dict) else None
         if not isinstance(entries, list) or answer.get("transfer", "basic") != "basic":
             raise FetchError("%s answered no basic LFS batch: check the URL, or use another kind of source." % where)
