@@ -557,9 +557,9 @@ def read_tensors(path: str) -> dict[str, Tensor]:
             return read_zip(descriptor, path)
         if first.startswith(LEGACY_START):
             return read_legacy(descriptor, path)
-        if path.endswith(".safetensors"):
-            return read_safetensors(descriptor, path)
-        raise WeightsError(f"{path} is neither safetensors nor what torch.save writes; it begins with {first[:8]!r}.")
+        if path.endswith(".bin"):
+            raise WeightsError(f"{path} is not what torch.save writes; it begins with {first[:8]!r}.")
+        return read_safetensors(descriptor, path)  # the only format without a magic number
     finally:
         os.close(descriptor)
 

@@ -739,7 +739,8 @@ def _fill(staging: str, plan: Plan, budget_bytes: int, threads: int) -> dict[str
     for shard in missing:
         if shard.source:
             record(shard.name, place(shard.source, os.path.join(staging, shard.name)))
-    Stream(staging, plan, budget_bytes, threads).run([shard for shard in missing if not shard.source], record)
+    if streamed := [shard for shard in missing if not shard.source]:
+        Stream(staging, plan, budget_bytes, threads).run(streamed, record)
     for name, data in plan.small.items():
         done[name] = write_synced(staging, name, data)
     files = dict(sorted(done.items()))
