@@ -118,11 +118,13 @@ def write_model(folder: Path, shape: Shape, seed: int, scale: float, dtype: str)
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer"}))
 
 
-def run_ours(base: str, delta: str, target: str) -> None:
-    """Convert with the engine."""
-    from module_utils.weights_convert import convert  # noqa: PLC0415  (counted in the measured time)
+def run_ours(base: str, delta: str, target: str, torch_from: float | None = None) -> None:
+    """Convert with the engine; ``torch_from``: bytes from which on torch adds instead of numpy."""
+    from module_utils import weights_convert  # noqa: PLC0415  (counted in the measured time)
 
-    convert(base, delta, target)
+    if torch_from is not None:
+        weights_convert.TORCH_FROM = torch_from
+    weights_convert.convert(base, delta, target)
 
 
 def run_copy(base: str, delta: str, target: str) -> None:
@@ -143,10 +145,18 @@ def run_copy(base: str, delta: str, target: str) -> None:
         os.fsync(out.fileno())
 
 
+IN_THIS_FILE: dict[str, Callable[..., None]] = {
+    "ours": run_ours,
+    "ours-torch": lambda *folders: run_ours(*folders, torch_from=0),
+    "ours-numpy": lambda *folders: run_ours(*folders, torch_from=float("inf")),
+    "copy": run_copy,
+}
+
+
 def command(contender: str, folder: Path) -> list[str]:
     """Return the command of one contender."""
     base, delta, target = (str(folder / name) for name in ("base", "delta", contender))
-    if contender in ("ours", "copy"):
+    if contender in IN_THIS_FILE:
         return [sys.executable, __file__, "--contender", contender, base, delta, target]
     argv = [sys.executable, "-m", "fastchat.model.apply_delta", "--base-model-path", base, "--delta-path", delta]
     return [*argv, "--target-model-path", target, *(["--low-cpu-mem"] if contender == "low-cpu-mem" else [])]
@@ -244,7 +254,7 @@ def table(size: str, moved: int, runs: list[dict[str, Result]]) -> Iterator[str]
         rate = moved / statistics.median(seconds)
         yield f"| {size} | {contender} | {spread(seconds)} | {spread(ratios)} | {rate / 1e9:.2f} | {peak / 1e9:.2f} |"
     others = [name for name in ("apply_delta", "low-cpu-mem") if name in runs[0]]
-    if others:
+    if others and "ours" in runs[0]:
         faster = [min(run[name].seconds for name in others) / run["ours"].seconds for run in runs]
         yield f"\nThe faster of FastChat's two takes {spread(faster)} times as long as ours ({size}).\n"
 
@@ -327,6 +337,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--contender"]:
-        {"ours": run_ours, "copy": run_copy}[sys.argv[2]](*sys.argv[3:6])
+        IN_THIS_FILE[sys.argv[2]](*sys.argv[3:6])
     else:
         main()

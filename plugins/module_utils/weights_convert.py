@@ -57,7 +57,7 @@ BUDGET_BYTES = 256 << 20
 BLOCK_LIMIT = 8 << 20  # bytes of one side of a block; larger ones are not faster
 SPACE_SPARE = 64 << 20  # for headers and small files
 # torch adds float16 40 times faster than numpy but takes 3 s to import: below this many bytes numpy is done before.
-TORCH_FROM = 1_500_000_000
+TORCH_FROM = 8_000_000_000
 CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 TOKENIZER_MODELS = ("tokenizer.model", "tokenizer.json", "vocab.json")  # one of these makes a tokenizer
 TOKENIZER_FILES = (
