@@ -70,19 +70,19 @@ class Tensor(NamedTuple):
     offset: int
 
     @property
-    def count(self) -> int:
+    def elements(self) -> int:
         """Return the number of elements."""
         return math.prod(self.shape)
 
     @property
     def size(self) -> int:
         """Return the bytes of the tensor laid out without gaps."""
-        return self.count * self.dtype.size
+        return self.elements * self.dtype.size
 
     @property
     def is_dense(self) -> bool:
         """Return whether the elements lie in C order without gaps; an axis of length one may have any stride."""
-        return self.count == 0 or all(
+        return self.elements == 0 or all(
             extent == 1 or stride == dense
             for extent, stride, dense in zip(self.shape, self.strides, dense_strides(self.shape))  # noqa: B905 (3.9)
         )
@@ -244,7 +244,7 @@ class Storage(NamedTuple):
 
     key: str
     dtype: DType
-    count: int
+    length: int
 
 
 class View(NamedTuple):
@@ -336,8 +336,8 @@ def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_hooks: Any) -> 
     if len(shape) != len(strides) or len(shape) > AXES_LIMIT or not all(map(is_whole, (offset, *shape, *strides))):
         raise ValueError("a tensor with unusable size or stride")
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides))  # noqa: B905 (Python 3.9)
-    if math.prod(shape) and last >= storage.count:
-        raise ValueError(f"a tensor of shape {shape} reaches element {last} of a storage of {storage.count}")
+    if math.prod(shape) and last >= storage.length:
+        raise ValueError(f"a tensor of shape {shape} reaches element {last} of a storage of {storage.length}")
     return View(storage, offset, shape, strides)
 
 
@@ -496,8 +496,8 @@ def read_zip(descriptor: int, path: str) -> dict[str, Tensor]:
             starts = {}
             for key, storage in storages_of(value, path).items():
                 starts[key], size = _zip_member(descriptor, path, archive, f"{root}data/{key}")
-                if size != storage.count * storage.dtype.size:
-                    wanted = f"{storage.count} of {storage.dtype.name}"
+                if size != storage.length * storage.dtype.size:
+                    wanted = f"{storage.length} of {storage.dtype.name}"
                     raise WeightsError(f"data/{key} in {path} has {size} bytes, its pickle says {wanted}.")
     # What zipfile raises on broken archives; struct.error and IndexError slip out of its parsing of extra fields.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, OSError, EOFError) as error:
@@ -536,7 +536,7 @@ def read_legacy(descriptor: int, path: str) -> dict[str, Tensor]:
         (count,) = struct.unpack("<q", pread_exactly(descriptor, 8, position, path))
         starts[key] = position + 8
         position += 8 + count * storages[key].dtype.size
-        if count != storages[key].count or position > total:
+        if count != storages[key].length or position > total:
             raise WeightsError(f"{path} is cut in its storage {key[:40]!r}; fetch it again.")
     if missing := sorted(set(storages) - set(starts)):
         raise WeightsError(f"{path} lacks its storage {missing[0][:40]!r}; fetch it again.")
