@@ -17,7 +17,7 @@ def test_weights_are_a_release_with_a_manifest_that_is_true(host):
     assert target.startswith("releases/")
     release = f"{ROOT}/{target}"
     manifest = json.loads(host.file(f"{release}/manifest.json").content_string)
-    assert set(manifest["inputs"]) == {"sources", "patches", "revisions", "converter"}
+    assert set(manifest["inputs"]) == {"sources", "patches", "revisions", "converter", "output"}
     for name, entry in manifest["files"].items():
         assert host.file(f"{release}/{name}").size == entry["size"]
         assert host.file(f"{release}/{name}").mode == 0o644
