@@ -1,0 +1,120 @@
+#!/usr/bin/python
+"""Serve a host's current release to the fleet, or stop."""
+
+DOCUMENTATION = r"""
+module: weights_serve
+short_description: Serve the current release of a model to the fleet
+description:
+  - Describes what C(current) points to; with O(state=started) starts what sends it, which ends by itself after
+    O(lifetime). Listens on O(address) only and answers O(fleet) only.
+  - Runs under Python 3.9 or newer.
+options:
+  root: {description: The model's directory., type: path, required: true}
+  work: {description: 'Directory for configuration, logs and process numbers, root''s alone.', type: path, required: true}
+  state: {description: What is wanted., type: str, choices: [described, started, stopped], default: described}
+  method: {description: How it is sent., type: str, choices: [http, rsync, p2p], default: p2p}
+  address: {description: This host's address inside the fleet., type: str}
+  fleet: {description: Addresses that may receive., type: list, elements: str, default: []}
+  ports: {description: 'TCP ports: C(http), of server and tracker, C(peer), C(rsync).', type: dict, default: {}}
+  lifetime: {description: Seconds after which it ends in any case., type: int, default: 7200}
+  limit: {description: 'Bytes per second for C(p2p), 0 for no limit.', type: int, default: 0}
+  user: {description: Who runs it., type: str, default: fastchat}
+author: [fastchat-fleet]
+"""
+EXAMPLES = r"""
+- name: Send the release to two hosts
+  weights_serve:
+    root: /srv/fastchat/models/m
+    work: /srv/fastchat/staging/m/serve
+    state: started
+    address: 10.0.0.2
+    fleet: [10.0.0.3, 10.0.0.4]
+    ports: {http: 21090, peer: 21091, rsync: 21092}
+"""
+RETURN = r"""
+digest: {description: Name of the release., type: str, returned: unless stopped}
+manifest: {description: Its manifest., type: dict, returned: unless stopped}
+torrent: {description: 'The torrent in base64, empty but for C(p2p).', type: str, returned: when started}
+url: {description: Where files are fetched from by C(http) and C(rsync)., type: str, returned: when started}
+"""
+
+import base64
+import json
+import os
+
+from ansible.module_utils import weights_server
+from ansible.module_utils import weights_swarm as swarm
+from ansible.module_utils.basic import AnsibleModule
+
+PORTS = {"http": 21090, "peer": 21091, "rsync": 21092}
+URLS = {"http": "http://%s:%d/%s", "p2p": "", "rsync": "rsync://%s:%d/release/"}
+
+
+def current(root):
+    """Return (release directory, manifest) of what is published; OSError when nothing is."""
+    release = os.path.realpath(os.path.join(root, "current"))
+    with open(os.path.join(release, "manifest.json")) as stream:
+        return release, json.load(stream)
+
+
+def started(given, release, manifest):
+    """Start serving and return the facts that receivers need."""
+    ports = {name: int(given["ports"].get(name, port)) for name, port in PORTS.items()}
+    work, method, address = swarm.owned(given["work"]), given["method"], given["address"]
+    torrent = swarm.serve(
+        work,
+        method,
+        release,
+        manifest,
+        address,
+        ports,
+        given["fleet"],
+        given["lifetime"],
+        limit=given["limit"],
+        user=given["user"],
+        cache=os.path.join(given["root"], "torrents", os.path.basename(release)),
+        source=weights_server.__loader__.get_source(weights_server.__name__),
+    )
+    host = "[%s]" % address if ":" in address else address
+    parts = {"http": (host, ports["http"], os.path.basename(release)), "rsync": (host, ports["rsync"]), "p2p": ()}
+    return {"torrent": base64.b64encode(torrent).decode(), "url": URLS[method] % parts[method]}
+
+
+def main():
+    """Map arguments, check mode and errors."""
+    spec = {
+        "root": {"type": "path", "required": True},
+        "work": {"type": "path", "required": True},
+        "state": {"choices": ["described", "started", "stopped"], "default": "described"},
+        "method": {"choices": ["http", "rsync", "p2p"], "default": "p2p"},
+        "address": {"type": "str"},
+        "fleet": {"type": "list", "elements": "str", "default": []},
+        "ports": {"type": "dict", "default": {}},
+        "lifetime": {"type": "int", "default": 7200},
+        "limit": {"type": "int", "default": 0},
+        "user": {"type": "str", "default": "fastchat"},
+    }
+    needed = [("state", "started", ["address"])]
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True, required_if=needed)
+    given = module.params
+    if given["state"] == "stopped":
+        running = any(swarm.alive(given["work"], what) for what in swarm.PROGRAMS)
+        if running and not module.check_mode:
+            swarm.stop_serving(given["work"])
+        module.exit_json(changed=running)
+    try:
+        release, manifest = current(given["root"])
+    except OSError:
+        module.exit_json(changed=False, digest="", manifest={})
+    facts = {"digest": os.path.basename(release), "manifest": manifest}
+    if given["state"] == "described" or module.check_mode:
+        module.exit_json(changed=given["state"] == "started", **facts)
+    try:
+        facts.update(started(given, release, manifest))
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        module.fail_json(msg="The release can not be served: %s" % error)
+    module.exit_json(changed=True, **facts)
+
+
+if __name__ == "__main__":
+    main()
