@@ -146,7 +146,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address, port, root, digest, names, allowed, info_hash=""):
+    def __init__(self, *, address, port, root, digest, names, allowed, info_hash=""):
         """Serve these names below root to these addresses; track the swarm when an info-hash (hexadecimal) is given."""
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address, port), Handler)

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http
 import json
 import os
 import pwd
@@ -99,7 +100,7 @@ def with_tracker(info, url):
     return b"d8:announce%s4:info%se" % (bencoded(url), info)
 
 
-# --- processes that end by themselves ----------------------------------------------------------------------------------
+# --- processes that end by themselves ------------------------------------------------------------------------
 
 
 def alive(state, what):
@@ -247,8 +248,8 @@ def seeder(torrent, releases, address, port, limit):
     return aria2(torrent, releases, address, port, limit, *more)
 
 
-def receiver(torrent, folder, address, port, limit, stall):
-    """Return a receiver's command: what an earlier run left is judged by its hashes; no byte for ``stall`` seconds ends it.
+def receiver(torrent, folder, address, port, *, limit, stall):
+    """Return a receiver's command: what is there is judged by its hashes; ``stall`` seconds without a byte end it.
 
     ``--bt-hash-check-seed`` stays on: without it a peer that finds itself complete leaves at once.
     """
@@ -302,9 +303,7 @@ def torrent_info(release, manifest, cache):
     return info
 
 
-def serve(
-    state, method, release, manifest, address, ports, fleet, lifetime, limit=0, user=None, cache=None, source=None
-):
+def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, cache, source, limit=0, user=None):
     """Start what the source runs for a method; return the torrent (bytes; b'' but for p2p).
 
     ``ports`` has http, peer and rsync; ``limit`` is bytes per second; ``source`` is the text of weights_server.py.
@@ -382,7 +381,7 @@ def wrong(folder, manifest):
     names = sorted(manifest["files"])
     with ThreadPoolExecutor(THREADS) as pool:
         fine = pool.map(lambda name: sha256_matches(os.path.join(folder, name), manifest["files"][name]), names)
-    return [name for name, good in zip(names, fine) if not good]
+    return [name for name, good in zip(names, fine) if not good]  # noqa: B905 (strict= is 3.10's)
 
 
 def shortage(folder, manifest):
@@ -394,7 +393,7 @@ def shortage(folder, manifest):
     return "%s needs %d MB more and has %d MB free." % (folder, wanted / 1e6, free / 1e6)
 
 
-def join(state, folder, manifest, torrent, address, port, lifetime, stall, limit=0, user=None):
+def join(state, folder, manifest, torrent, address, *, port, lifetime, stall, limit=0, user=None):
     """Start receiving from the swarm unless it goes on already; return whether it was started."""
     path, control, before = os.path.join(state, "release.torrent"), folder + ".aria2", b""
     if os.path.exists(path):
@@ -409,7 +408,8 @@ def join(state, folder, manifest, torrent, address, port, lifetime, stall, limit
     if os.path.isdir(folder) and not os.path.exists(control):
         drop(folder, wrong(folder, manifest))
     written(path, torrent, user)
-    start(state, "aria2", receiver(path, os.path.dirname(folder), address, port, limit, stall), lifetime, user)
+    command = receiver(path, os.path.dirname(folder), address, port, limit=limit, stall=stall)
+    start(state, "aria2", command, lifetime, user)
     return True
 
 
@@ -452,7 +452,7 @@ def one_file(url, path, size, wait):
         return
     asked = urllib.request.Request(url, headers={"Range": "bytes=%d-" % have} if have else {})
     with urllib.request.urlopen(asked, timeout=wait) as answer, open(path, "ab") as stream:
-        if have and answer.status != 206:
+        if have and answer.status != http.HTTPStatus.PARTIAL_CONTENT:
             stream.truncate(0)  # a mirror without ranges begins again
         shutil.copyfileobj(answer, stream, BLOCK)
     if os.path.getsize(path) < size:
@@ -492,15 +492,16 @@ def fetch_http(base, folder, manifest, stall):
         raise RuntimeError(unfinished(folder, manifest, stall, str(error)))
 
 
-def fetch_rsync(url, folder, manifest, stall, limit=0):
+def fetch_rsync(url, folder, manifest, stall, *, limit=0, user=None):
     """Fetch a release from an rsync daemon, again and again until all is there; RuntimeError with one sentence.
 
     ``--append`` goes on where a cut file ends; what that trusts is judged by sha256 afterwards.
     """
     command = ["rsync", "--recursive", "--append", "--timeout=%d" % min(60, stall), "--bwlimit=%d" % (limit // 1024)]
+    command += ["--exclude=/manifest.json", url, folder + "/"]
 
     def once():
-        done = subprocess.run(command + ["--exclude=/manifest.json", url, folder + "/"], capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **identity(user))
         if done.returncode:
             raise OSError(" ".join(done.stderr.split())[-400:])
 
@@ -520,14 +521,15 @@ def seal(folder, manifest):
         if not about["size"]:
             os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
             open(os.path.join(folder, name), "ab").close()
+    # From the top: once a directory is ours, nobody exchanges what is in it between a look and a step.
+    os.chown(os.path.dirname(folder), os.geteuid(), os.getegid())
     for parent, folders, files in os.walk(folder):
         for name in [".", *folders, *files]:
             path = os.path.join(parent, name)
-            relative = os.path.relpath(path, folder)
-            if name in files and relative not in manifest["files"]:
+            os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+            if os.path.islink(path) or (name in files and os.path.relpath(path, folder) not in manifest["files"]):
                 os.remove(path)
-            elif not os.path.islink(path):
-                os.chown(path, os.geteuid(), os.getegid())
+            else:
                 os.chmod(path, 0o644 if name in files else 0o755)
     damaged = wrong(folder, manifest)
     drop(folder, damaged)

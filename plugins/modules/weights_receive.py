@@ -43,15 +43,15 @@ from ansible.module_utils.basic import AnsibleModule
 def join(given, folder):
     """Take part in the swarm; return whether that is new."""
     torrent = base64.b64decode(given["torrent"])
-    times = given["lifetime"], given["stall"]
     return swarm.join(
         given["work"],
         folder,
         given["manifest"],
         torrent,
         given["address"],
-        given["port"],
-        *times,
+        port=given["port"],
+        lifetime=given["lifetime"],
+        stall=given["stall"],
         limit=given["limit"],
         user=given["user"],
     )
@@ -62,11 +62,11 @@ def complete(given, folder):
     manifest, stall = given["manifest"], given["stall"]
     if given["method"] == "p2p":
         return swarm.await_swarm(given["work"], folder, manifest, stall)
+    swarm.owned(folder, given["user"])
+    if given["method"] == "rsync":
+        return swarm.fetch_rsync(given["url"], folder, manifest, stall, limit=given["limit"], user=given["user"])
     with swarm.acting_as(given["user"]):
-        os.makedirs(folder, exist_ok=True)
-        if given["method"] == "http":
-            return swarm.fetch_http(given["url"], folder, manifest, stall)
-        return swarm.fetch_rsync(given["url"], folder, manifest, stall, given["limit"])
+        return swarm.fetch_http(given["url"], folder, manifest, stall)
 
 
 def step(given, folder):

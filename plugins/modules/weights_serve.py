@@ -10,7 +10,7 @@ description:
   - Runs under Python 3.9 or newer.
 options:
   root: {description: The model's directory., type: path, required: true}
-  work: {description: 'Directory for configuration, logs and process numbers, root''s alone.', type: path, required: true}
+  work: {description: 'Directory for configuration and logs, root''s.', type: path, required: true}
   state: {description: What is wanted., type: str, choices: [described, started, stopped], default: described}
   method: {description: How it is sent., type: str, choices: [http, rsync, p2p], default: p2p}
   address: {description: This host's address inside the fleet., type: str}
@@ -67,9 +67,9 @@ def started(given, release, manifest):
         release,
         manifest,
         address,
-        ports,
-        given["fleet"],
-        given["lifetime"],
+        ports=ports,
+        fleet=given["fleet"],
+        lifetime=given["lifetime"],
         limit=given["limit"],
         user=given["user"],
         cache=os.path.join(given["root"], "torrents", os.path.basename(release)),
