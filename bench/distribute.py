@@ -110,7 +110,6 @@ def trial(root: Path, hosts: int, method: str, manifest: dict, *, mbit: float, s
         job = {"do": "serve", "method": method, "manifest": manifest, "work": str(places[0]), "fleet": net.addresses}
         job |= {"release": str(root / "r"), "address": net.addresses[0], "cache": str(root / "torrent")}
         torrent = net.agent(0, job).stdout.read().decode().strip()
-        time.sleep(2)
         sent, began, running = net.sent(), time.time(), []
         for number in range(1, hosts + 1):
             job = {"do": "receive", "method": method, "manifest": manifest, "work": str(places[number])}

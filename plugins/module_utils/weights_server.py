@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 
 # Seconds a silent connection may hold a thread; a stalled reader comes back with a Range.
 IDLE = 60
-# At the start hosts arrive one by one and must find each other soon; later an announce is only a sign of life.
-EAGER, EAGER_INTERVAL, CALM_INTERVAL = 120, 3, 30
+# Seconds between announces, and after how long without one a peer is no longer named to others.
+INTERVAL, GONE = 5, 30
 
 
 def info_hash_of(query):
@@ -39,12 +39,7 @@ class Tracker:
 
     def __init__(self, info_hash, clock=time.monotonic):
         """Keep the info-hash (20 bytes) and the clock (seconds)."""
-        self.info_hash, self.clock, self.began = info_hash, clock, clock()
-        self.seen = {}
-
-    def interval(self):
-        """Return the seconds until a peer should ask again."""
-        return EAGER_INTERVAL if self.clock() - self.began < EAGER else CALM_INTERVAL
+        self.info_hash, self.clock, self.seen = info_hash, clock, {}
 
     def announce(self, address, query):
         """Record one announce (BEP 3) and return the bencoded answer with at most ``numwant`` of the other peers."""
@@ -57,10 +52,10 @@ class Tracker:
         self.seen[peer] = now
         if fields.get("event") == "stopped":
             self.seen.pop(peer, None)
-        others = [p for p, at in list(self.seen.items()) if p[0] != address and now - at < 3 * CALM_INTERVAL]
+        others = [p for p, at in list(self.seen.items()) if p[0] != address and now - at < GONE]
         others = random.sample(others, min(len(others), max(0, int(fields.get("numwant", 50)))))
         four, six = compact(others, 4), compact(others, 6)
-        answer = b"d8:intervali%de12:min intervali%de5:peers%d:%s" % (self.interval(), EAGER_INTERVAL, len(four), four)
+        answer = b"d8:intervali%de5:peers%d:%s" % (INTERVAL, len(four), four)
         return answer + (b"6:peers6%d:%s" % (len(six), six) if six else b"") + b"e"
 
 

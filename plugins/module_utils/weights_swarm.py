@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -139,6 +140,20 @@ def start(state, what, command, lifetime, user=None):
         stream.write("%d %s" % (child.pid, started_at(child.pid)))
 
 
+def await_port(state, what, address, port, patience=15):
+    """Wait until a program started here listens; RuntimeError with its last words when it ended or never does."""
+    until = time.monotonic() + patience
+    while alive(state, what) and time.monotonic() < until:
+        try:
+            socket.create_connection((address, port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(
+        "%s does not listen on %s port %d: %s" % (what, address, port, tail(state, what) or "no reason given")
+    )
+
+
 def identity(user):
     """Return the arguments with which subprocess becomes a user; none when we are that user or may not change."""
     if not user or os.geteuid() or pwd.getpwnam(user).pw_uid == os.geteuid():
@@ -224,6 +239,8 @@ def aria2(torrent, folder, address, port, limit, *more):
         "--disable-ipv6=%s" % ("false" if ":" in address else "true"),
         "--follow-torrent=false",
         "--seed-ratio=0.0",
+        # Without it, one announce that fails (a source that restarts) is tried again only after two minutes.
+        "--bt-tracker-interval=5",
         "--bt-max-open-files=50",
         "--max-overall-upload-limit=%d" % limit,
         "--max-overall-download-limit=%d" % limit,
@@ -315,6 +332,7 @@ def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, 
             os.path.join(state, "rsyncd.conf"), rsync_daemon(release, address, ports["rsync"], fleet).encode(), user
         )
         start(state, "rsync", ["rsync", "--daemon", "--no-detach", "--config=" + config], lifetime, user)
+        await_port(state, "rsync", address, ports["rsync"])
         return b""
     info, digest = b"", os.path.basename(release)
     settings = {
@@ -333,11 +351,13 @@ def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, 
     program = written(os.path.join(state, "weights_server.py"), source.encode(), user)
     config = written(os.path.join(state, "server.json"), json.dumps(settings).encode(), user)
     start(state, "server", [sys.executable, "-sE", program, config], lifetime, user)
+    await_port(state, "server", address, ports["http"])
     if method == "p2p":
         host = "[%s]" % address if ":" in address else address
         info = with_tracker(info, "http://%s:%d/announce" % (host, ports["http"]))
         torrent = written(os.path.join(state, "release.torrent"), info, user)
         start(state, "aria2", seeder(torrent, os.path.dirname(release), address, ports["peer"], limit), lifetime, user)
+        await_port(state, "aria2", address, ports["peer"])
     return info
 
 
