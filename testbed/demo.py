@@ -1,7 +1,9 @@
 """``make demo``: hosts, hub and wheelhouse up, ``site.yml`` over them, the model's answer at the end."""
 
+import shutil
 import sys
 import time
+from collections.abc import Sequence
 
 import ansible_runner
 
@@ -23,14 +25,15 @@ def bring_up(name: str = "demo") -> None:
     hub.up(name)
 
 
-def run_site(name: str = "demo", **options) -> ansible_runner.Runner:
+def run_site(name: str = "demo", inventories: Sequence[str] = (), **options) -> ansible_runner.Runner:
     """Run ``site.yml`` on the demo's inventory over a fleet of the testbed; options are ansible_runner.run's."""
     data = STATE / name / "runner"
+    shutil.rmtree(data, ignore_errors=True)  # it keeps the last run's arguments and would use them again
     data.mkdir(parents=True, exist_ok=True)
     return ansible_runner.run(
         private_data_dir=str(data),
         project_dir=str(CLONE),
-        inventory=str(CLONE / "inventory" / "demo"),
+        inventory=[str(CLONE / "inventory" / "demo"), *inventories],
         playbook="site.yml",
         envvars={"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")},
         extravars={"testbed_fleet": name},

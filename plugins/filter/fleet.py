@@ -38,6 +38,11 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
         )
     if not groups.get("workers"):
         faults.append("group workers is empty: name at least one host that serves the model.")
+    if variables.get("vicuna_weights_distribute", "each") != "each" and not groups.get("builders"):
+        faults.append(
+            f"vicuna_weights_distribute is {variables['vicuna_weights_distribute']!r} and group builders is empty:"
+            " name the host there that fetches and converts, or set it to each."
+        )
     for name in ("fleet_controller", "fleet_api"):
         if not str(variables.get(name, "")).startswith(("http://", "https://")):
             faults.append(f"{name} is {variables.get(name, 'not set')!r}, wanted a URL such as http://ctl01:21001.")

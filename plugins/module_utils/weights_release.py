@@ -136,6 +136,16 @@ def synced(folder):
                 os.close(descriptor)
 
 
+def made_readable(folder):
+    """Let the service read what root wrote under whatever umask; a hard link is somebody else's file and stays so."""
+    for parent, _folders, files in os.walk(folder):
+        os.chmod(parent, 0o755)  # noqa: S103  (weights are no secret)
+        for name in files:
+            path = os.path.join(parent, name)
+            if os.stat(path).st_nlink == 1:
+                os.chmod(path, 0o644)
+
+
 def publish(root, digest, source, manifest):
     """Rename one finished directory to ``releases/<digest>`` with its manifest and flip ``current`` to it.
 
@@ -144,6 +154,7 @@ def publish(root, digest, source, manifest):
     """
     release = os.path.join(root, "releases", digest)
     write_json(os.path.join(source, MANIFEST), manifest)
+    made_readable(source)
     note_times(source, manifest["files"])
     synced(source)
     if not os.path.isdir(os.path.dirname(release)):

@@ -1,7 +1,6 @@
 """A fleet of the tests' own, bare at the start, gone at the end."""
 
 import os
-import shutil
 
 import pytest
 from driver import FLEET, Site
@@ -16,8 +15,3 @@ def site():
     yield Site()
     if not os.environ.get("KEEP_FLEET"):
         fleet.down(FLEET)
-
-
-@pytest.fixture(autouse=True)
-def fresh_artifacts():
-    shutil.rmtree(demo.STATE / FLEET / "runner", ignore_errors=True)

@@ -14,10 +14,10 @@ FLEET = "test"
 class Site:
     """``site.yml`` over the tests' fleet; every call returns ansible-runner's Runner."""
 
-    def run(self, *arguments, **variables):
+    def run(self, *arguments, inventories=(), **variables):
         """Run it to its end; arguments are ansible-playbook's, variables are extra variables."""
         words = [*arguments, *[f"--extra-vars={json.dumps(variables)}"] * bool(variables)]
-        return demo.run_site(FLEET, cmdline=" ".join(f"'{word}'" for word in words), quiet=True)
+        return demo.run_site(FLEET, inventories, cmdline=" ".join(f"'{word}'" for word in words), quiet=True)
 
     def run_and_kill(self, task, seconds):
         """Kill ansible-playbook and all its forks (SIGKILL) some seconds after a task began; assert that it did."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from driver import FLEET, changed, results, words
@@ -10,6 +11,7 @@ from testbed import fleet
 
 HOSTS = ["ctl01", "gpu01", "gpu02"]
 CURRENT = "/srv/fastchat/models/smollm2-demo/current"
+BUILDERS = str(Path(__file__).with_name("builders.yml"))
 ASK = (
     "import openai; print(openai.OpenAI(base_url='http://ctl01:8000/v1', api_key='none').chat.completions.create("
     "model='smollm2-demo', temperature=0, max_tokens=60, messages=[{'role': 'user', 'content': "
@@ -142,6 +144,48 @@ def test_before_the_mend_the_chat_runs_to_the_limit(site):
     site.on("gpu01", "rm", "-r", "/srv/unmended")
     assert "Paris" in mended and "Paris" in unmended
     assert len(unmended) > 2 * len(mended), unmended
+
+
+@pytest.mark.parametrize("method", ["http", "rsync", "p2p"])
+def test_a_release_that_one_host_made_reaches_the_others(site, method):
+    """With another output format, so that it is another release; gpu02 receives it anew each time."""
+    wanted = {"vicuna_weights_output": "bin", "vicuna_weights_distribute": method}
+    if method != "http":
+        site.on("gpu02", "bash", "-c", f"rm -rf $(readlink -f {CURRENT}) {CURRENT}")
+    runner = site.run("--tags=weights", inventories=[BUILDERS], **wanted)
+    assert runner.rc == 0, words(runner)
+    assert not [
+        task for host, task, _result in results(runner, "ok") if host == "gpu02" and task.startswith("Fetch | ")
+    ]
+    sums = [site.on(host, "bash", "-c", f"cd {CURRENT}/ && sha256sum *.bin *.json") for host in HOSTS[1:]]
+    assert sums[0] == sums[1] and "pytorch_model.bin" in sums[0]
+    for host in HOSTS[1:]:
+        assert site.on(host, "pgrep", "-a", "aria2c|rsync|weights_server", check=False) == ""
+        assert site.on(host, "ls", "/srv/fastchat/staging", check=False) == ""
+    again = site.run("--tags=weights", inventories=[BUILDERS], **wanted)
+    assert again.rc == 0 and changed(again) == []
+
+
+def test_what_was_distributed_answers_and_the_way_back_is_a_flip(site):
+    runner = site.run(inventories=[BUILDERS], vicuna_weights_output="bin", vicuna_weights_distribute="p2p")
+    assert runner.rc == 0, words(runner)
+    back = site.run()
+    assert back.rc == 0, words(back)
+    assert {task.split(" | ")[0] for host, task in changed(back)} <= {"Plan", "Install", "Start", "Tidy"}
+
+
+def test_a_damaged_release_is_found_and_mended_while_the_rest_stays(site):
+    rot = f"""
+        set -e; cd {CURRENT}/; cp -p model.safetensors /srv/was
+        printf x | dd of=model.safetensors bs=1 seek=200000000 conv=notrunc status=none
+        touch -r /srv/was model.safetensors
+    """
+    site.on("gpu01", "bash", "-c", rot)
+    assert changed(site.run("--tags=weights")) == []  # size and time are the same: only reading finds it
+    runner = site.run("--tags=weights", vicuna_weights_verify="full")
+    assert runner.rc == 0, words(runner)
+    assert {host for host, _task in changed(runner)} == {"gpu01"}
+    site.on("gpu01", "bash", "-c", f"cmp {CURRENT}/model.safetensors /srv/was && rm /srv/was")
 
 
 def test_units_come_up_after_a_reboot_also_when_the_worker_is_first(site):

@@ -67,6 +67,7 @@ def test_a_sound_inventory_has_no_fault():
         ({"fastchat_stack": "el9"}, "files/stacks: ['cpu'"),
         ({"fastchat_model": None}, "files/models"),
         ({"fastchat_worker_prot": 1}, "fastchat_worker_prot is not a variable of role fastchat_worker"),
+        ({"vicuna_weights_distribute": "p2p"}, "'p2p' and group builders is empty"),
         ({"fleet_memory": 1}, "fleet_memory is not a variable of the fleet"),
     ],
 )

@@ -39,6 +39,19 @@ def test_a_published_release_is_current_and_described(root):
     assert not (root / "staging").exists()
 
 
+def test_the_service_may_read_what_root_wrote_but_no_hard_link_is_touched(root, tmp_path):
+    (root / "staging" / "sub").mkdir(parents=True, mode=0o700)
+    theirs = tmp_path / "theirs"
+    for path in (theirs, root / "staging" / "sub" / "ours"):
+        path.write_bytes(b"x")
+        path.chmod(0o600)
+    os.link(theirs, root / "staging" / "linked")
+    source = str(root / "staging")
+    publish(str(root), "a", source, {"inputs": {}, "files": described(source)})
+    modes = {name: (root / "current" / name).stat().st_mode & 0o777 for name in ("sub", "sub/ours", "linked")}
+    assert modes == {"sub": 0o755, "sub/ours": 0o644, "linked": 0o600}
+
+
 def test_publishing_the_same_digest_again_replaces_what_was_there(root):
     release(root, "a", b"broken")
     folder = release(root, "a", b"whole")
