@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--mb", type=int, default=256, help="MiB of each file")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rate", type=float, default=0, help="MB/s of each connection, 0 for unlimited")
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=8)
     asked = parser.parse_args()
     size = asked.mb << 20
     place = Path(tempfile.mkdtemp(prefix="bench-fetch-", dir=os.environ.get("TMPDIR", "/var/tmp")))  # noqa: S108

@@ -47,7 +47,7 @@ WORTH_A_RETRY = 1 << 20  # bytes; an attempt that gained as much does not count 
 class Options(NamedTuple):
     """How to fetch; ``timeout`` and ``lock_wait`` in seconds, ``token`` a secret for the source's own host."""
 
-    workers: int = 4
+    workers: int = 8  # as many as git-lfs: links limit each connection
     retries: int = 5
     timeout: float = 60.0
     lock_wait: float = 3600.0

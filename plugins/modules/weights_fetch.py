@@ -35,7 +35,7 @@ options:
       bytes: {description: "About how much it is; for people, not read.", type: int}
   dest: {description: The directory. Not wanted with O(resolve_only)., type: path}
   resolve_only: {description: Only say which commit the revision stands for., type: bool, default: false}
-  workers: {description: Files fetched at a time., type: int, default: 4}
+  workers: {description: Files fetched at a time., type: int, default: 8}
   retries: {description: Attempts after the first that gain less than 1 MiB., type: int, default: 5}
   timeout: {description: Seconds without a byte after which a connection counts as dead., type: int, default: 60}
   lock_wait: {description: Seconds to wait for a run that a killed playbook left., type: int, default: 3600}
@@ -67,7 +67,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 try:
     from ansible.module_utils.weights_fetch import FetchError, Options, fetch, resolve
-except SyntaxError:  # Python 2.7: said below, in a sentence
+except (ImportError, SyntaxError):  # Python 2.7: said below, in a sentence
     fetch = None
 
 SOURCE = {
@@ -87,7 +87,7 @@ def main():
         "source": {"type": "dict", "required": True, "options": SOURCE},
         "dest": {"type": "path"},
         "resolve_only": {"type": "bool", "default": False},
-        "workers": {"type": "int", "default": 4},
+        "workers": {"type": "int", "default": 8},
         "retries": {"type": "int", "default": 5},
         "timeout": {"type": "int", "default": 60},
         "lock_wait": {"type": "int", "default": 3600},
