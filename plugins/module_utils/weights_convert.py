@@ -510,7 +510,7 @@ class Stream:
             output.hasher, output.syncer = hasher, syncer
             try:
                 for step in steps_of(shards, self._block_bytes):
-                    while free.empty() and pending:
+                    if free.empty():  # one only: the others stay in the readers' hands while this is hashed
                         self._write(output, pending.popleft(), hasher, free)
                     buffer = free.get()
                     pending.append((step, buffer, readers.submit(self._result, step, buffer, adder)))
