@@ -69,7 +69,10 @@ class Fleet:
             time.sleep(0.05)
 
     def kill(self, number, what="aria2"):
-        os.killpg(swarm.alive(str(self.root / str(number)), what), signal.SIGKILL)
+        state = str(self.root / str(number))
+        os.killpg(swarm.alive(state, what), signal.SIGKILL)
+        while swarm.alive(state, what):
+            time.sleep(0.01)
 
     def finish(self, number):
         swarm.await_swarm(str(self.root / str(number)), self.folder(number), self.manifest, STALL)
