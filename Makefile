@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test lint unit molecule integration chat status clean locks
+.PHONY: help demo test lint tools unit engine distribute molecule integration chat status clean locks
 help: ## What can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
@@ -25,7 +25,7 @@ chat: $(VENV)/.done ## Chat with the demo's model (fastchat.serve.cli on a worke
 status: $(VENV)/.done ## Is the demo serving?
 	ansible-playbook -i inventory/demo playbooks/verify.yml
 
-test: lint unit molecule integration ## What CI runs; each part is a target of its own
+test: lint unit engine distribute molecule integration ## What CI runs; each part is a target of its own
 
 lint: $(VENV)/.done
 	ruff check .
@@ -34,8 +34,18 @@ lint: $(VENV)/.done
 	ansible-lint --offline --profile production
 	ansible-playbook -i inventory/demo --syntax-check site.yml
 
-unit: $(VENV)/.done
+tools: $(VENV)/.done
+	python -m testbed.tools tests
+
+unit: tools ## Plugins, models, inventories; fetching against a hub that fails on demand and a real git-lfs server
 	python -m pytest tests/unit
+
+engine: tools ## The conversion, under the hosts' own packages: generated models, damaged files, kills, FastChat's result
+	python -m testbed.engine_env
+	.testbed/engine-env/bin/python -m pytest tests/engine
+
+distribute: tools ## A real swarm on loopback addresses: peers that vanish or lie, sources that die
+	python -m pytest tests/integration_distribute
 
 molecule: $(VENV)/.done ## Bare hosts: check, converge, idempotence, check, testinfra
 	molecule --base-config molecule/config.yml test --all

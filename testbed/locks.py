@@ -7,6 +7,9 @@ import yaml
 
 from testbed.paths import CLONE, LOCKS
 
+# Locks of our own that are resolved for the hosts' Python: the hub, the engine's tests, the fetch engine's tests.
+BESIDE_CPU = ("testbed", "engine", "lfs-test")
+
 
 def compile_lock(source: str, lock: str, python: str, platform: str, extra_index: str | None) -> None:
     """Run ``uv pip compile`` for one platform; wheels only, so nothing is ever built on a host."""
@@ -27,7 +30,7 @@ def main() -> None:
     compile_lock("pyproject.toml", "control", "3.11", "x86_64-manylinux_2_28", None)
     stacks = [yaml.safe_load(path.read_text()) for path in sorted((CLONE / "files" / "stacks").glob("*.yml"))]
     for stack in stacks:
-        names = [stack["name"], *(["testbed"] if stack["name"] == "cpu" else [])]
+        names = [stack["name"], *(BESIDE_CPU if stack["name"] == "cpu" else ())]
         for name in names:
             compile_lock(
                 f"files/locks/{name}.in", name, stack["python"], stack["uv_platform"], stack.get("extra_index_url")

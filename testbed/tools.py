@@ -19,6 +19,8 @@ TESTBED = {
     "/usr/lib/podman/netavark": "netavark",
     "/usr/lib/podman/aardvark-dns": "aardvark-dns",
 }
+TESTS = {"git-lfs": "git-lfs", "git": "git", "aria2c": "aria2", "rsync": "rsync", "ip": "iproute2"}
+WANTED = {"control": CONTROL, "testbed": TESTBED, "tests": TESTS}
 
 
 def missing_packages(wanted: dict[str, str]) -> list[str]:
@@ -49,4 +51,4 @@ def ensure(wanted: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    ensure(CONTROL if sys.argv[1:] == ["control"] else TESTBED)
+    ensure(WANTED[sys.argv[1]])

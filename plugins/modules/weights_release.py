@@ -98,6 +98,7 @@ def pruned(asked, dry):
     names = superfluous(asked["root"], asked["keep"])
     for name in [] if dry else names:
         shutil.rmtree(os.path.join(asked["root"], "releases", name))
+        shutil.rmtree(os.path.join(asked["root"], "torrents", name), ignore_errors=True)  # made when it was distributed
     return {"changed": bool(names), "removed": names}
 
 

@@ -50,8 +50,9 @@ def test_all_reasons_come_at_once(site):
         assert part in said
 
 
-def test_check_mode_on_bare_hosts_touches_nothing(site):
-    runner = site.run("--check", "--diff")
+@pytest.mark.parametrize("variables", [{}, {"inventories": [BUILDERS], "vicuna_weights_distribute": "p2p"}])
+def test_check_mode_on_bare_hosts_touches_nothing(site, variables):
+    runner = site.run("--check", "--diff", **variables)
     assert runner.rc == 0, words(runner)
     assert {host for host, _task in changed(runner)} == set(HOSTS)
     assert bare(site)
