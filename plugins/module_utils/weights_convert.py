@@ -689,8 +689,12 @@ def convert(
     budget_bytes: int = BUDGET_BYTES,
     threads: int | None = None,
     check: bool = False,
+    good: tuple[str, dict[str, Any]] = ("", {}),
 ) -> dict[str, Any]:
     """Write ``target_dir`` out of a base and a delta, or out of a whole model (``delta_dir`` None).
+
+    ``good`` is a directory that an earlier conversion of the same inputs made, and {name: {size, sha256}} of its files
+    that are still right: those are linked and compared, not made again.
 
     Returns {"changed": bool, "size": bytes of weights, "files": {name: {"size", "sha256"}}}; with ``check`` only
     plans, writes nothing, and ``files`` is empty unless the target is there. Raises WeightsError, one sentence.
@@ -709,7 +713,7 @@ def convert(
         if check:
             return {"changed": True, "size": plan.size, "files": {}}
         with staging_of(target) as staging:
-            files = _fill(staging, plan, budget_bytes, threads)
+            files = _fill(staging, plan, budget_bytes, threads, good)
             os.rename(staging, target)
         sync_folder(os.path.dirname(target))
     except OSError as error:
@@ -720,7 +724,9 @@ def convert(
     return {"changed": True, "size": plan.size, "files": files}
 
 
-def _fill(staging: str, plan: Plan, budget_bytes: int, threads: int) -> dict[str, Any]:
+def _fill(
+    staging: str, plan: Plan, budget_bytes: int, threads: int, good: tuple[str, dict[str, Any]]
+) -> dict[str, Any]:
     """Bring staging to its end and return its files; shards of an earlier run are kept."""
     done = finished_shards(staging, plan)
     require_space(staging, plan, done)
@@ -736,6 +742,13 @@ def _fill(staging: str, plan: Plan, budget_bytes: int, threads: int) -> dict[str
             os.fsync(stream.fileno())
         done[name] = entry
 
+    for name in {shard.name for shard in plan.shards} & set(good[1]) - set(done):
+        path = os.path.join(staging, name)
+        entry = place(os.path.join(good[0], name), path)
+        if entry == {key: good[1][name][key] for key in ("size", "sha256")}:
+            record(name, entry)
+        else:
+            os.unlink(path)
     missing = [shard for shard in plan.shards if shard.name not in done]
     for shard in missing:
         if shard.source:

@@ -164,7 +164,9 @@ def publish(root, digest, source, manifest):
     else:
         os.rename(source, release)
     flip(root, digest)
-    shutil.rmtree(source, ignore_errors=True)
+    if os.path.isdir(source):
+        os.rename(source, source + ".part")  # half removed, it must not look finished
+        shutil.rmtree(source + ".part", ignore_errors=True)
 
 
 def replace_files(release, source):
@@ -173,13 +175,15 @@ def replace_files(release, source):
     Hard links, so that the source stays whole: a run that is killed in between does all of it again.
     """
     for name in files_below(source) + [TIMES, MANIFEST]:
-        beside = os.path.join(release, name + ".new")
+        final, beside = os.path.join(release, name), os.path.join(release, name + ".new")
         if not os.path.isdir(os.path.dirname(beside)):
             os.makedirs(os.path.dirname(beside), 0o755)
         if os.path.lexists(beside):
             os.remove(beside)
+        if os.path.exists(final) and os.path.samefile(os.path.join(source, name), final):
+            continue  # linked from here: it was right
         os.link(os.path.join(source, name), beside)
-        os.rename(beside, os.path.join(release, name))
+        os.rename(beside, final)
     for name in set(files_below(release)) - set(files_below(source)):
         os.remove(os.path.join(release, name))
 

@@ -38,6 +38,14 @@ options:
     description: Memory for tensors in flight. The interpreter, and torch, come on top.
     type: int
     default: 268435456
+  good:
+    description: Directory of an earlier conversion of the same inputs whose right files are not made again.
+    type: path
+    default: ""
+  good_files:
+    description: Size and sha256 of the files in O(good) that are right.
+    type: dict
+    default: {}
   threads:
     description: Threads that read and add. Without, one for each processor, at most 4.
     type: int
@@ -77,11 +85,14 @@ def main():
         "output": {"type": "str", "choices": ["safetensors", "bin"], "default": "safetensors"},
         "shard_bytes": {"type": "int", "default": SHARD_BYTES},
         "budget_bytes": {"type": "int", "default": BUDGET_BYTES},
+        "good": {"type": "path", "default": ""},
+        "good_files": {"type": "dict", "default": {}},
         "threads": {"type": "int"},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     given = module.params
     options = dict((name, given[name]) for name in ("output", "shard_bytes", "budget_bytes", "threads"))
+    options["good"] = (given["good"], given["good_files"])
     try:
         found = convert(given["base"], given["delta"], given["target"], check=module.check_mode, **options)
     except WeightsError as error:

@@ -41,6 +41,7 @@ EXAMPLES = r"""
 RETURN = r"""
 published: {description: Whether the release is whole and current., type: bool, returned: state is present or published}
 damaged: {description: Files of it that are missing or wrong., type: list, elements: str, returned: state is present}
+good: {description: Size and sha256 of its files that are right., type: dict, returned: state is present}
 current: {description: The digest that current points to., type: str, returned: always}
 removed: {description: Digests that were removed., type: list, elements: str, returned: state is pruned}
 """
@@ -68,12 +69,13 @@ def present(asked, dry):
     release = os.path.join(asked["root"], "releases", asked["digest"])
     manifest = read_json(os.path.join(release, MANIFEST))
     if manifest is None:
-        return {"changed": False, "published": False, "damaged": []}
+        return {"changed": False, "published": False, "damaged": [], "good": {}}
     bad = damaged(release, manifest, full=asked["verify"] == "full", note=not dry)
+    good = dict((name, entry) for name, entry in manifest["files"].items() if name not in bad)
     elsewhere = current(asked["root"]) != asked["digest"]
     if not bad and not dry:
         flip(asked["root"], asked["digest"])
-    return {"changed": elsewhere and not bad, "published": not bad, "damaged": bad}
+    return {"changed": elsewhere and not bad, "published": not bad, "damaged": bad, "good": good}
 
 
 def published(asked, dry):

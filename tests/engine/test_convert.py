@@ -323,6 +323,25 @@ def test_killed_at_any_moment_the_next_run_ends_the_same(tmp_path, output):
     assert {path.name for path in tmp_path.iterdir()} == {"base", "delta", "calm", "target"}
 
 
+def test_of_a_damaged_result_only_the_wrong_shard_is_made_again(tmp_path):
+    state = {f"t{number}": torch.randn(1000, 500).half() for number in range(8)}
+    for name in ("base", "delta"):
+        models.write(tmp_path / name, [state])
+    sides = (str(tmp_path / "base"), str(tmp_path / "delta"))
+    files = convert(*sides, str(tmp_path / "was"), shard_bytes=2_000_000)["files"]
+    shards = sorted(tmp_path.glob("was/*.safetensors"))
+    inodes = {path.name: path.stat().st_ino for path in shards}
+    shards[1].write_bytes(shards[1].read_bytes()[:-1] + b"?")  # said to be right, and is not
+    good = {path.name: files[path.name] for path in shards[:-1]}  # the last is known to be wrong
+    assert (
+        convert(*sides, str(tmp_path / "new"), shard_bytes=2_000_000, good=(str(tmp_path / "was"), good))["files"]
+        == files
+    )
+    same = {path.name for path in tmp_path.glob("new/*.safetensors") if path.stat().st_ino == inodes[path.name]}
+    assert same == {path.name for path in shards} - {shards[1].name, shards[-1].name}
+    assert content_of(tmp_path / "new")[shards[1].name] == files[shards[1].name]["sha256"]
+
+
 # --- FastChat -------------------------------------------------------------------------------------------------------
 
 

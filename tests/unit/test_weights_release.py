@@ -59,6 +59,25 @@ def test_publishing_the_same_digest_again_replaces_what_was_there(root):
     assert os.listdir(root / "releases") == ["a"]
 
 
+def test_mending_keeps_the_files_that_were_linked_from_the_release_itself(root):
+    folder = release(root, "a", b"abc")
+    kept = (folder / "sub" / "config").stat().st_ino
+    source = root / "staging"
+    (source / "sub").mkdir(parents=True)
+    os.link(folder / "sub" / "config", source / "sub" / "config")
+    (source / "weights").write_bytes(b"new")
+    publish(str(root), "a", str(source), {"inputs": {}, "files": described(str(source))})
+    assert (folder / "weights").read_bytes() == b"new"
+    assert (folder / "sub" / "config").stat().st_ino == kept
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
+        "weights",
+        "sub/config",
+        "manifest.json",
+        ".times.json",
+    }
+    assert not source.exists()
+
+
 def test_what_was_hashed_while_it_was_written_is_not_read_again(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     known = {"a": {"size": 3, "sha256": "from the writer"}}
