@@ -41,7 +41,7 @@ unit: tools ## Plugins, models, inventories; fetching against a hub that fails o
 	python -m pytest tests/unit
 
 engine: tools ## The conversion, under the hosts' own packages: generated models, damaged files, kills, FastChat's result
-	python -m testbed.engine_env
+	python -m testbed.environment
 	.testbed/engine-env/bin/python -m pytest tests/engine
 
 distribute: tools ## A real swarm on loopback addresses: peers that vanish or lie, sources that die

@@ -1,4 +1,4 @@
-"""Run with .testbed/engine-env (testbed/engine_env.py): torch, safetensors and FastChat as the hosts have them."""
+"""Run with .testbed/engine-env (testbed/environment.py): torch, safetensors and FastChat as the hosts have them."""
 
 import sys
 from pathlib import Path

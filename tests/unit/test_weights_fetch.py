@@ -20,6 +20,8 @@ from pathlib import Path
 import pytest
 from standin_hub import COMMIT, REPOSITORY, StandInHub, commit, content_of, git, pointer_of
 
+from testbed import environment
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "plugins"))
 
@@ -740,27 +742,7 @@ def test_the_engine_parses_as_old_pythons_do(version):
 @pytest.fixture(scope="module")
 def giftless(tmp_path_factory):
     """Yield (URL, commit, files) of a repository on a real giftless and dulwich, in an environment of its own."""
-    uv, lock = shutil.which("uv"), ROOT / "files" / "locks" / "lfs-test.txt"
-    environment = ROOT / ".testbed" / f"lfs-test-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    python = environment / "bin" / "python"
-    if not (environment / ".done").exists():
-        if not uv:
-            pytest.skip("uv is not on PATH: run this through make, which uses .venv.")
-        subprocess.run([uv, "venv", "--quiet", "--clear", str(environment)], check=True)
-        command = [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            str(python),
-            "--require-hashes",
-            "--only-binary",
-            ":all:",
-        ]
-        if subprocess.run([*command, "-r", str(lock)], check=False).returncode:
-            pytest.skip("the packages of files/locks/lfs-test.txt are not to be had here.")
-        (environment / ".done").touch()
+    python = environment.ensure("lfs-test", ("lfs-test",)) / "bin" / "python"
     folder = tmp_path_factory.mktemp("giftless")
     work = folder / "work"
     identity = commit(work, {**SMALL, **{name: pointer_of(data) for name, data in LARGE.items()}})
