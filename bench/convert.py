@@ -249,10 +249,11 @@ def table(size: str, moved: int, runs: list[dict[str, Result]]) -> Iterator[str]
     """Yield the rows of one model's table; ratios are taken within each run, then their median."""
     for contender in runs[0]:
         seconds = [run[contender].seconds for run in runs]
-        ratios = [run[contender].seconds / run["copy"].seconds for run in runs]
+        ratios = [run[contender].seconds / run["copy"].seconds for run in runs if "copy" in run]
         peak = statistics.median(run[contender].peak for run in runs)
         rate = moved / statistics.median(seconds)
-        yield f"| {size} | {contender} | {spread(seconds)} | {spread(ratios)} | {rate / 1e9:.2f} | {peak / 1e9:.2f} |"
+        cells = [size, contender, spread(seconds), spread(ratios) if ratios else "-"]
+        yield "| " + " | ".join([*cells, f"{rate / 1e9:.2f}", f"{peak / 1e9:.2f}"]) + " |"
     others = [name for name in ("apply_delta", "low-cpu-mem") if name in runs[0]]
     if others and "ours" in runs[0]:
         faster = [min(run[name].seconds for name in others) / run["ours"].seconds for run in runs]
