@@ -9,6 +9,7 @@ from dulwich.repo import Repo
 from dulwich.server import DictBackend
 from dulwich.web import make_wsgi_chain
 from giftless.app import init_app
+from giftless.auth import authentication
 from giftless.storage.local_storage import LocalStorage
 from werkzeug.wsgi import FileWrapper
 
@@ -37,6 +38,9 @@ def application(hub: Path):
             "PRE_AUTHORIZED_ACTION_PROVIDER": signing,
         }
     )
+    # giftless does this at the first request, and two that come at once get in each other's way: objects answer 403.
+    with lfs.app_context():
+        authentication.init_authenticators()
 
     def dispatch(environ, start_response):
         chosen = lfs if ".git/info/lfs/" in environ["PATH_INFO"] else git
