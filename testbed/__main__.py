@@ -1,25 +1,27 @@
-"""``python -m testbed up NAME``, ``down NAME``, or ``down`` for every fleet of this clone."""
+"""``python -m testbed up NAME [LAYOUT]`` (of ``layouts.yml``), ``down NAME``, or ``down`` for all of this clone."""
 
+import shutil
 import sys
 
-from testbed import fleet
+from testbed import fleet, images
 
-USAGE = "usage: python -m testbed up NAME | down [NAME]"
+USAGE = "usage: python -m testbed up NAME [LAYOUT] | down [NAME]"
 
 
 def main(arguments: list[str]) -> None:
     """Bring up or take down; ``down`` needs nothing but the standard library, so it also works without ``.venv``."""
     match arguments:
-        case ["up", name]:
+        case ["up", name, *layout]:
             from testbed.demo import bring_up  # noqa: PLC0415  (needs .venv)
 
-            bring_up(name)
+            bring_up(name, *layout)
         case ["down", name]:
             fleet.down(name)
         case ["down"]:
             for name in fleet.fleets():
                 fleet.down(name)
-            fleet.remove_images()
+            if shutil.which("podman"):
+                images.remove()
         case _:
             sys.exit(USAGE)
 

@@ -4,13 +4,15 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import ansible_runner
+import yaml
 
 from testbed import fleet, hub, wheelhouse
 from testbed.paths import CLONE, STATE
 
-HOSTS = ["ctl01", "gpu01", "gpu02"]
+LAYOUTS = Path(__file__).with_name("layouts.yml")
 GOODBYE = """
 Chat on:    make chat
 Status:     make status
@@ -18,11 +20,13 @@ Clean up:   make clean
 """
 
 
-def bring_up(name: str = "demo") -> None:
+def bring_up(name: str = "demo", layout: str = "demo") -> None:
     """Bring up what stands in for hosts, hub and wheelhouse; all of it stays as it is when it is there."""
-    wheels = wheelhouse.ensure("cpu")
-    fleet.up(name, HOSTS, [f"{wheels}:/srv/wheelhouse:ro"])
-    hub.up(name)
+    wanted = yaml.safe_load(LAYOUTS.read_text())[layout]
+    wheels = wheelhouse.ensure(**wanted["wheelhouse"])
+    fleet.up(name, wanted["hosts"], [f"{wheels}:/srv/wheelhouse:ro"])
+    if wanted["hub"]:
+        hub.up(name)
 
 
 def run_site(name: str = "demo", inventories: Sequence[str] = (), **options) -> ansible_runner.Runner:

@@ -1,4 +1,4 @@
-"""Containers with real systemd, reached over real ssh, made from Debian's packages without an image registry.
+"""Containers with real systemd, reached over real ssh.
 
 State (key, ssh_config) lies in ``.testbed/<fleet>``. ``python -m testbed`` is the command.
 """
@@ -11,26 +11,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from testbed import tools
-from testbed.paths import CACHE, STATE, digest_of, prefix
+from testbed import images, tools
+from testbed.paths import STATE, prefix
 
-SUITE = "bookworm"
-PACKAGES = [
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "openssh-server",
-    "python3",
-    "sudo",
-    "iproute2",
-    "ca-certificates",
-    "procps",
-    "git",
-    "git-lfs",
-    "libgomp1",
-]
-# git and git-lfs are for the hub only: hosts get theirs from the role, so they are not in the hosts' image.
-HOST_PACKAGES = [package for package in PACKAGES if not package.startswith("git")]
 BOOT_SECONDS = 60
 
 
@@ -59,28 +42,6 @@ def limits() -> list[str]:
     return chosen
 
 
-def image_name(packages: list[str]) -> str:
-    """Return the name of the root file system with these packages."""
-    return f"localhost/fastchat-fleet-host:{digest_of(SUITE.encode(), ' '.join(packages).encode())}"
-
-
-def image(packages: list[str]) -> str:
-    """Return the name of the imported root file system with these packages, building it when it is not cached."""
-    name = image_name(packages)
-    if subprocess.run(["podman", "image", "exists", name], check=False).returncode == 0:
-        return name
-    archive = CACHE / "images" / f"{SUITE}-{name.rsplit(':', 1)[1]}.tar"
-    if not archive.exists():
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        part = archive.with_suffix(f".{os.getpid()}.tar")
-        print(f"Making a Debian {SUITE} root file system (about a minute) …", flush=True)
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(part)]
-        subprocess.run(command, check=True)
-        os.rename(part, archive)
-    podman("import", "--quiet", str(archive), name)
-    return name
-
-
 def address_of(fleet: str, host: str) -> str:
     """Return a host's fixed address: it must be the same after a reboot, as a server's is, since services bind to it.
 
@@ -90,9 +51,10 @@ def address_of(fleet: str, host: str) -> str:
     return f"{networks[0]['subnets'][0]['subnet'].rsplit('.', 1)[0]}.{10 + sum(host.encode()) % 200}"
 
 
-def start(fleet: str, host: str, root: str, volumes: list[str]) -> str:
-    """Start one container unless it runs already; return its name once systemd has booted."""
+def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
+    """Start one container of a kind of image unless it runs already; return its name once systemd has booted."""
     name = f"{prefix(fleet)}-{host}"
+    root = images.ensure(kind)
     if podman("ps", "--quiet", "--filter", f"name=^{name}$"):
         return name
     podman("rm", "--force", "--ignore", name)
@@ -130,8 +92,11 @@ def authorize(name: str, public_key: str) -> str:
     return podman("exec", "--interactive", name, "sh", "-c", script, stdin=public_key)
 
 
-def up(fleet: str, hosts: list[str], volumes: list[str]) -> None:
-    """Bring up a network and its hosts, and write ``.testbed/<fleet>/ssh_config``. Running it again changes nothing."""
+def up(fleet: str, hosts: dict[str, str], volumes: list[str]) -> None:
+    """Bring up a network and its hosts ({name: kind of image}), and write ``.testbed/<fleet>/ssh_config``.
+
+    Running it again changes nothing.
+    """
     tools.ensure(tools.TESTBED)
     state = STATE / fleet
     state.mkdir(parents=True, exist_ok=True)
@@ -139,10 +104,9 @@ def up(fleet: str, hosts: list[str], volumes: list[str]) -> None:
     if not key.exists():
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", prefix(fleet), "-f", str(key)], check=True)
     subprocess.run(["podman", "network", "create", prefix(fleet)], check=False, capture_output=True)
-    root = image(HOST_PACKAGES)
     known, config = [], []
-    for host in hosts:
-        name = start(fleet, host, root, volumes)
+    for host, kind in hosts.items():
+        name = start(fleet, host, kind, volumes)
         host_key = authorize(name, key.with_suffix(".pub").read_text())
         port = podman("port", name, "22/tcp").rsplit(":", 1)[1]
         known.append(f"{host} {' '.join(host_key.split()[:2])}")
@@ -174,10 +138,3 @@ def down(fleet: str) -> None:
             podman("rm", "--force", "--time", "2", *own)
         podman("network", "rm", "--force", prefix(fleet), check=False)
     shutil.rmtree(STATE / fleet, ignore_errors=True)
-
-
-def remove_images() -> None:
-    """Remove our images; podman refuses while another clone's container uses one, and rightly so."""
-    if shutil.which("podman"):
-        for packages in (HOST_PACKAGES, PACKAGES):
-            podman("rmi", image_name(packages), check=False)

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from testbed import wheelhouse
-from testbed.fleet import PACKAGES, image, podman, start
+from testbed.fleet import podman, start
 from testbed.paths import CACHE, LOCKS, digest_of
 
 HERE = Path(__file__).parent
@@ -49,7 +49,7 @@ def up(fleet: str) -> None:
     gguf, wheels = model_file(), wheelhouse.ensure("testbed")
     forged = f"hub/{digest_of((HERE / 'forge.py').read_bytes(), (LOCKS / 'testbed.txt').read_bytes())}"
     volumes = [f"{CACHE}:/srv/cache", f"{HERE}:/srv/code:ro", f"{LOCKS}:/srv/locks:ro"]
-    name = start(fleet, "hub", image(PACKAGES), volumes)
+    name = start(fleet, "hub", "hub", volumes)
     if podman("exec", name, "systemctl", "is-active", "hub", check=False) == "active":
         return
     uv = shutil.which("uv") or sys.exit("uv is not on PATH: run this through make, which uses .venv.")

@@ -148,6 +148,34 @@ def test_before_the_mend_the_chat_runs_to_the_limit(site):
     assert len(unmended) > 2 * len(mended), unmended
 
 
+@pytest.mark.parametrize("method", ["http", "rsync", "p2p"])
+def test_a_release_that_one_host_made_reaches_the_others(site, method):
+    """With another output format, so that it is another release; gpu02 receives it anew each time."""
+    wanted = {"vicuna_weights_output": "bin", "vicuna_weights_distribute": method}
+    if method != "http":
+        site.on("gpu02", "bash", "-c", f"rm -rf $(readlink -f {CURRENT}) {CURRENT}")
+    runner = site.run("--tags=weights", inventories=[BUILDERS], **wanted)
+    assert runner.rc == 0, words(runner)
+    assert not [
+        task for host, task, _result in results(runner, "ok") if host == "gpu02" and task.startswith("Fetch | ")
+    ]
+    sums = [site.on(host, "bash", "-c", f"cd {CURRENT}/ && sha256sum *.bin *.json") for host in HOSTS[1:]]
+    assert sums[0] == sums[1] and "pytorch_model.bin" in sums[0]
+    for host in HOSTS[1:]:
+        assert site.on(host, "pgrep", "-a", "aria2c|rsync|weights_server", check=False) == ""
+        assert site.on(host, "ls", "/srv/fastchat/staging", check=False) == ""
+    again = site.run("--tags=weights", inventories=[BUILDERS], **wanted)
+    assert again.rc == 0 and changed(again) == []
+
+
+def test_what_was_distributed_answers_and_the_way_back_is_a_flip(site):
+    runner = site.run(inventories=[BUILDERS], vicuna_weights_output="bin", vicuna_weights_distribute="p2p")
+    assert runner.rc == 0, words(runner)
+    back = site.run()
+    assert back.rc == 0, words(back)
+    assert {task.split(" | ")[0] for host, task in changed(back)} <= {"Plan", "Install", "Start", "Tidy"}
+
+
 def test_a_damaged_release_is_found_and_mended_while_the_rest_stays(site):
     rot = f"""
         set -e; cd {CURRENT}/; cp -p model.safetensors /srv/was
