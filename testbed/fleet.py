@@ -4,7 +4,6 @@ State (key, ssh_config) lies in ``.testbed/<fleet>``. ``python -m testbed`` is t
 """
 
 import json
-import os
 import resource
 import shutil
 import subprocess
