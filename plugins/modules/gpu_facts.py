@@ -1,0 +1,59 @@
+#!/usr/bin/python
+"""Ask a host's NVIDIA driver about its GPUs."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: gpu_facts
+short_description: Ask a host's NVIDIA driver about its GPUs
+description:
+  - Reads C(nvidia-smi -q), the kernel module's version and the PCI bus; changes nothing.
+  - A host without GPUs gives an empty result. A broken driver does not fail the task, so that a fleet's check can name
+    all faults at once; C(fault) says in one sentence what is wrong.
+options:
+  nvidia_smi: {description: Path of nvidia-smi; looked up in PATH when empty., type: str, default: ''}
+  timeout: {description: Seconds for each call of nvidia-smi; a GPU that hangs never answers., type: int, default: 60}
+author: [fastchat-fleet]
+"""
+EXAMPLES = r"""
+- name: Ask
+  gpu_facts:
+  register: found
+"""
+RETURN = r"""
+count: {description: Number of GPUs that the driver sees., type: int, returned: always}
+driver: {description: The driver's version., type: str, returned: always, sample: 550.127.05}
+cuda: {description: The newest CUDA that this driver supports by itself., type: str, returned: always, sample: '12.4'}
+gpus:
+  description:
+    - 'For each GPU: name, uuid, bus, memory_mb, compute_capability, persistence_mode, mig_mode, ecc_mode,
+      ecc_uncorrected (volatile, aggregate), retired_pages (single_bit, double_bit, pending), remapped_rows
+      (correctable, uncorrectable, pending, failed). Null stands for what the card or the driver does not have.'
+  type: list
+  elements: dict
+  returned: always
+topology: {description: 'How each pair is connected: {GPU0: {GPU1: NV2}}.', type: dict, returned: always}
+pci: {description: PCI addresses of NVIDIA display controllers., type: list, elements: str, returned: always}
+fault: {description: One sentence when the driver does not work., type: str, returned: always}
+hint: {description: One sentence when there are cards and no driver., type: str, returned: always}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.gpu_facts import gather
+
+
+def main():
+    """Map arguments onto the questions."""
+    spec = {"nvidia_smi": {"type": "str", "default": ""}, "timeout": {"type": "int", "default": 60}}
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    tool = module.params["nvidia_smi"] or module.get_bin_path("nvidia-smi") or ""
+    try:
+        module.exit_json(changed=False, **gather(tool, module.params["timeout"]))
+    except OSError as error:
+        module.fail_json(msg="%s can not be run: %s." % (tool, error.strerror))
+
+
+if __name__ == "__main__":
+    main()

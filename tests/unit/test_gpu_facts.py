@@ -1,0 +1,223 @@
+"""GPU facts from what real machines printed (fixtures/nvidia-smi/README.md names the sources)."""
+
+import stat
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from gpu_facts import EMPTY, capability_of, facts_of, fault_of, gather, module_version, pci_cards, run, topology_of
+
+RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
+FAULTS = yaml.safe_load((RECORDED / "faults.yml").read_text())
+
+
+def recorded(name):
+    return (RECORDED / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "product", "count", "each"),
+    [
+        ("v100-sxm2-32gb_418.67 10.1", "Tesla V100-SXM2-32GB", 1, (32480, "7.0", True)),
+        ("v100-pcie-32gb_470.129.06 11.4", "Tesla V100-PCIE-32GB", 1, (32510, "7.0", True)),
+        ("v100-sxm2-16gb-x8_550.127.05 12.4", "Tesla V100-SXM2-16GB", 8, (16384, "7.0", True)),
+        ("v100-pcie-16gb_570.124.06 12.8", "Tesla V100-PCIE-16GB", 1, (16384, "7.0", False)),
+        ("a100-sxm4-40gb_535.129.03 12.2", "NVIDIA A100-SXM4-40GB", 2, (40960, "8.0", False)),
+        ("t4_530.30.02 12.1", "Tesla T4", 1, (15360, "7.5", True)),
+    ],
+)
+def test_a_recorded_machine(name, product, count, each):
+    name, cuda = name.split()
+    facts = facts_of(recorded(name + ".txt"))
+    assert (facts["driver"], facts["cuda"], len(facts["gpus"])) == (name.split("_")[1], cuda, count)
+    for gpu in facts["gpus"]:
+        assert gpu["name"] == product
+        assert (gpu["memory_mb"], gpu["compute_capability"], gpu["persistence_mode"]) == each
+        assert gpu["ecc_mode"] is True and gpu["ecc_uncorrected"] == {"volatile": 0, "aggregate": 0}
+    uuids = [gpu["uuid"] for gpu in facts["gpus"]]
+    assert len(set(uuids)) == count and all(uuid.startswith("GPU-") for uuid in uuids)
+
+
+def test_every_recording_is_named_in_the_readme_with_its_source():
+    readme = recorded("README.md")
+    for path in RECORDED.glob("*.txt"):
+        assert f"`{path.name}`" in readme, path.name
+
+
+def test_retired_pages_of_old_cards_and_remapped_rows_of_new_ones():
+    old = facts_of(recorded("v100-pcie-32gb_470.129.06.txt"))["gpus"][0]
+    assert old["retired_pages"] == {"single_bit": 1, "double_bit": 0, "pending": False}
+    assert old["remapped_rows"] is None and old["mig_mode"] is None
+    oldest = facts_of(recorded("v100-sxm2-32gb_418.67.txt"))["gpus"][0]
+    assert oldest["retired_pages"]["pending"] is False  # another key there
+    new = facts_of(recorded("a100-sxm4-40gb_535.129.03.txt"))["gpus"][0]
+    assert new["retired_pages"] is None and new["mig_mode"] is False
+    assert new["remapped_rows"] == {"correctable": 0, "uncorrectable": 0, "pending": False, "failed": False}
+    eight = facts_of(recorded("v100-sxm2-16gb-x8_550.127.05.txt"))["gpus"]
+    assert [gpu["retired_pages"]["single_bit"] for gpu in eight] == [0, 0, 0, 0, 1, 0, 0, 0]
+    assert [gpu["bus"][-4:] for gpu in eight] == ["04.0", "05.0", "06.0", "07.0", "08.0", "09.0", "0A.0", "0B.0"]
+
+
+def test_uncorrected_errors_and_pending_pages():
+    """Derived: no recording with them was found; one value of a recording is replaced."""
+    old = recorded("v100-pcie-32gb_470.129.06.txt")
+    head, _total, tail = old.rpartition("                Total                     : 0")
+    old = head + "                Total                     : 2" + tail.replace(" : No\n", " : Yes\n", 1)
+    gpu = facts_of(old)["gpus"][0]
+    assert gpu["ecc_uncorrected"] == {"volatile": 0, "aggregate": 2} and gpu["retired_pages"]["pending"] is True
+    new = recorded("t4_530.30.02.txt").replace(
+        "DRAM Uncorrectable            : 0", "DRAM Uncorrectable            : 3", 1
+    )
+    assert facts_of(new)["gpus"][0]["ecc_uncorrected"] == {"volatile": 3, "aggregate": 0}
+
+
+def test_topology():
+    links = topology_of(recorded("topo_v100-sxm2-x8_440.33.01.txt"))
+    assert sorted(links) == [f"GPU{index}" for index in range(8)]
+    assert [links["GPU0"][f"GPU{index}"] for index in range(1, 8)] == "NV1 NV1 NV2 NV2 SYS SYS SYS".split()
+    assert all(links[one][two] == links[two][one] for one in links for two in links[one])
+    assert topology_of(recorded("topo_v100-pcie-x8_470.129.06.txt"))["GPU7"]["GPU4"] == "PIX"
+    assert topology_of("") == {}
+    coloured = "\t\x1b[4mGPU0\tGPU1\tCPU Affinity\x1b[0m\nGPU0\t X \tPHB\t0-3\nGPU1\tPHB\t X \t0-3\n"
+    assert topology_of(coloured) == {"GPU0": {"GPU1": "PHB"}, "GPU1": {"GPU0": "PHB"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "capability"),
+    [
+        ("Tesla V100S-PCIE-32GB", "7.0"),
+        ("Tesla V100-DGXS-32GB", "7.0"),
+        ("NVIDIA TITAN V", "7.0"),
+        ("NVIDIA A10", "8.6"),
+        ("NVIDIA A10G", "8.6"),
+        ("NVIDIA A100 80GB PCIe", "8.0"),
+        ("NVIDIA A30", "8.0"),
+        ("NVIDIA A2", "8.6"),
+        ("NVIDIA RTX A6000", "8.6"),
+        ("NVIDIA L40S", "8.9"),
+        ("NVIDIA L4", "8.9"),
+        ("NVIDIA RTX 6000 Ada Generation", "8.9"),
+        ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", "12.0"),
+        ("Quadro RTX 6000", "7.5"),
+        ("GeForce GTX 1660 Ti", "7.5"),
+        ("Tesla P40", "6.1"),
+        ("Tesla P100-PCIE-16GB", "6.0"),
+        ("NVIDIA H100 80GB HBM3", "9.0"),
+        ("Tesla K80", "3.7"),
+        ("Something New", ""),
+    ],
+)
+def test_compute_capability_by_name(name, capability):
+    assert capability_of(name) == capability
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault["words"][:30])
+def test_a_broken_driver_is_one_sentence_that_says_what_to_do(fault):
+    said = fault_of(fault["text"], fault["rc"], "535.54.03")
+    assert fault["words"] in said
+    assert said.endswith(".") and "\n" not in said
+    assert any(word in said for word in ("reboot", "install", "look", "mend")), said
+    facts = gather("/x", ask=lambda command, seconds: (fault["rc"], fault["text"]), root="/nowhere")
+    assert facts["fault"] and facts["count"] == 0 and facts["gpus"] == []
+
+
+def test_both_versions_are_named_when_they_differ():
+    said = fault_of(FAULTS[0]["text"], 18, "535.54.03")
+    assert "kernel module is 535.54.03 and its libraries are 550.144" in said
+
+
+def test_a_lost_gpu_among_others_is_a_fault_and_the_others_are_told():
+    text = recorded("v100-sxm2-32gb_418.67.txt") + FAULTS[6]["text"]
+    facts = gather("/x", ask=lambda command, seconds: (15, text), root="/nowhere")
+    assert "0000:02:00.0 fell off" in facts["fault"] and facts["count"] == 1
+
+
+def test_the_driver_s_own_word_beats_the_table_and_an_old_driver_that_has_none_does_no_harm():
+    text = recorded("v100-sxm2-16gb-x8_550.127.05.txt").replace("Tesla V100-SXM2-16GB", "Something New")
+    first = "GPU-f3bbf1a0-ec50-caa0-d5ab-180afe8207e3"
+
+    def new(command, seconds):
+        if command[1] == "-q":
+            return 0, text
+        return (0, f"{first}, 9.9\n") if "compute_cap" in command[1] else (1, "")
+
+    assert [gpu["compute_capability"] for gpu in gather("/x", ask=new, root="/nowhere")["gpus"]][:2] == ["9.9", ""]
+
+    def old(command, seconds):
+        known = command[1] == "-q"
+        return (0, recorded("v100-sxm2-32gb_418.67.txt")) if known else (2, 'Field "compute_cap" is not a valid field')
+
+    assert gather("/x", ask=old, root="/nowhere")["gpus"][0]["compute_capability"] == "7.0"
+
+
+def test_one_that_hangs_is_given_up_and_said():
+    began = time.monotonic()
+    assert run(["/bin/sleep", "30"], 0.3) == (None, "")
+    assert time.monotonic() - began < 5
+    facts = gather("/x", seconds=7, ask=lambda command, seconds: (None, ""), root="/nowhere")
+    assert "did not answer within 7 s" in facts["fault"]
+
+
+def test_a_command_s_status_and_output():
+    assert run(["/bin/sh", "-c", "echo a; echo b >&2; exit 3"], 5) == (3, "a\nb\n")
+
+
+def host(tmp_path, cards=(), module=""):
+    """Return a root directory with a PCI bus and, if there is one, a loaded kernel module."""
+    for address, vendor, kind, driver in cards:
+        folder = tmp_path / "sys/bus/pci/devices" / address
+        folder.mkdir(parents=True)
+        (folder / "vendor").write_text(vendor + "\n")
+        (folder / "class").write_text(kind + "\n")
+        if driver:
+            (tmp_path / "sys/bus/pci/drivers" / driver).mkdir(parents=True, exist_ok=True)
+            (folder / "driver").symlink_to(tmp_path / "sys/bus/pci/drivers" / driver)
+    if module:
+        (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
+        (tmp_path / "proc/driver/nvidia/version").write_text(
+            f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {module}  Wed Nov 13 00:00:22 UTC 2019"
+        )
+    return str(tmp_path)
+
+
+AUDIO = ("0000:1a:00.1", "0x10de", "0x040300", "snd_hda_intel")
+OTHER = ("0000:00:02.0", "0x8086", "0x030000", "i915")
+
+
+def test_a_host_without_gpus_has_nothing_to_say(tmp_path):
+    assert gather("", root=host(tmp_path, [AUDIO, OTHER])) == EMPTY
+
+
+def test_a_card_without_a_driver_is_a_hint(tmp_path):
+    cards = [("0000:1a:00.0", "0x10de", "0x030200", "nouveau"), AUDIO]
+    facts = gather("", root=host(tmp_path, cards))
+    assert (
+        facts["hint"] == "1 NVIDIA card is there (0000:1a:00.0) without NVIDIA's driver, bound to nouveau: install it."
+    )
+    assert facts["fault"] == "" and facts["pci"] == ["0000:1a:00.0"]
+    assert pci_cards(str(tmp_path)) == [("0000:1a:00.0", "nouveau")]
+
+
+def test_a_module_without_nvidia_smi_is_a_fault(tmp_path):
+    facts = gather("", root=host(tmp_path, module="440.33.01"))
+    assert "kernel module 440.33.01 is loaded and nvidia-smi is not installed" in facts["fault"]
+
+
+def test_the_driver_s_version_as_the_kernel_module_writes_it():
+    # The open module's line, as NVIDIA's drivers print it; the proprietary one's is above.
+    line = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.14  Release Build"
+    assert module_version(line) == "550.54.14"
+    assert module_version("") == ""
+
+
+def test_a_real_process_that_replays_a_recording(tmp_path):
+    """Stands in for nvidia-smi, at the outermost edge: an executable on the host."""
+    standin = tmp_path / "nvidia-smi"
+    standin.write_text(
+        f"#!/bin/sh\ncase $1 in -q) cat {RECORDED}/v100-sxm2-16gb-x8_550.127.05.txt;;"
+        f" topo) cat {RECORDED}/topo_v100-sxm2-x8_440.33.01.txt;; *) exit 2;; esac\n"
+    )
+    standin.chmod(standin.stat().st_mode | stat.S_IXUSR)
+    facts = gather(str(standin), root="/nowhere")
+    assert facts["count"] == 8 and facts["fault"] == "" and facts["topology"]["GPU0"]["GPU3"] == "NV2"
