@@ -48,8 +48,11 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
             faults.append(f"{name} is {variables.get(name, 'not set')!r}, wanted a URL such as http://ctl01:21001.")
     for name, folder in (("fastchat_stack", "stacks"), ("fastchat_model", "models")):
         there = sorted(path.stem for path in (Path(root) / "files" / folder).glob("*.yml"))
-        if variables.get(name) not in there:
-            faults.append(f"{name} is {variables.get(name, 'not set')!r}, wanted one of files/{folder}: {there}.")
+        if variables.get(name) not in [*there, *(["auto"] if folder == "stacks" else [])]:
+            or_auto = ", or auto" if folder == "stacks" else ""
+            faults.append(
+                f"{name} is {variables.get(name, 'not set')!r}, wanted one of files/{folder}: {there}{or_auto}."
+            )
     known = known_variables(Path(root) / "roles")
     for name in sorted(map(str, variables)):
         # The longest prefix is the role's: fastchat_worker_port is fastchat_worker's.
@@ -61,43 +64,11 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
     return faults
 
 
-def version(text: str) -> list[int]:
-    """Return a dotted version as numbers, so that 2.9 comes before 2.17."""
-    return [int(part) for part in str(text).split(".")]
-
-
-def stack_faults(needs: dict) -> list[str]:
-    """Return one sentence for each of driver, GPUs, glibc and Python that is not what the stack wants."""
-    stack, faults = needs["stack"], []
-    wanted, found = int(needs.get("gpus", 0)), needs["probe"]["gpus"]
-    if wanted and (not found["driver"] or version(found["driver"]) < version(stack["driver"])):
-        faults.append(
-            f"NVIDIA driver is {found['driver'] or 'absent'}, stack {stack['name']} wants {stack['driver']} or newer:"
-            " install one and reboot."
-        )
-    if wanted and found["count"] < wanted:
-        faults.append(f"{found['count']} GPUs are there, wanted {wanted}: lower fastchat_worker_num_gpus.")
-    if needs.get("glibc") and version(needs["glibc"]) < version(stack["glibc"]):
-        faults.append(
-            f"glibc is {needs['glibc']}, stack {stack['name']} wants {stack['glibc']} or newer:"
-            " choose a stack for EL 7."
-        )
-    python = needs.get("python", "")
-    if not python.startswith(stack["python"] + "."):
-        found = python or "absent"
-        faults.append(
-            f"{needs['python_path']} is {found}, stack {stack['name']} wants Python {stack['python']}:"
-            " set fastchat_runtime_python to one, or fastchat_stack to another stack."
-        )
-    return faults
-
-
 def preflight_faults(facts: dict, needs: dict) -> list[str]:
-    """Return one sentence for each reason why a host can not run a stack; [] when it can.
+    """Return one sentence for each reason why a host is unfit whatever the stack; [] when it is fit.
 
-    ``facts`` are ansible_facts; ``needs`` has memory_mb (MiB), stack, python (version found, '' if none), python_path,
-    clock_skew (seconds), gpus (number wanted), glibc (version found, '' if unknown) and probe, what the module
-    preflight_probe returned.
+    ``facts`` are ansible_facts; ``needs`` has memory_mb (MiB), clock_skew (seconds) and probe, what the module
+    preflight_probe returned. What depends on the stack is stack_resolver's.
     """
     probe, faults = needs["probe"], []
     # Jinja hands numbers on as text.
@@ -123,7 +94,7 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
         faults.append(f"the name {name} does not resolve here: add it to DNS or /etc/hosts.")
     if abs(clock_skew) > needs.get("clock_skew_max", 60):
         faults.append(f"the clock is {clock_skew} s off the control node's: set up time synchronisation.")
-    return faults + stack_faults(needs)
+    return faults
 
 
 class FilterModule:

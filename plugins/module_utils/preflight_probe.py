@@ -1,13 +1,13 @@
-"""What a host says about ports, names and disk space. Python 2.7 and 3; nothing here changes anything."""
+"""What a host says about ports, names, disk space and interpreters. Python 2.7 and 3; nothing here changes anything."""
 
 from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-import io
 import os
 import re
 import socket
+import subprocess
 
 # Columns of /proc/net/tcp, see proc(5).
 LOCAL, STATE, UID = 1, 3, 7
@@ -32,19 +32,24 @@ def address_of(name):
         return ""
 
 
-def driver_of(text):
-    """Return the version in the text of ``/proc/driver/nvidia/version``, '' when there is none."""
-    found = re.search(r"Kernel Module(?: for \S+)?\s+([\d.]+)", text)
-    return found.group(1) if found else ""
+def glibc():
+    """Return the version of this host's C library, such as 2.17; '' when it is not the GNU one."""
+    try:
+        name, version = os.confstr("CS_GNU_LIBC_VERSION").split()
+    except (AttributeError, OSError, ValueError):
+        return ""
+    return version if name == "glibc" else ""
 
 
-def gpus(root="/proc/driver/nvidia"):
-    """Return {"driver": version or '', "count": number of GPUs} as the NVIDIA kernel module tells it."""
-    cards, version = os.path.join(root, "gpus"), os.path.join(root, "version")
-    if not os.path.exists(version):
-        return {"driver": "", "count": 0}
-    with io.open(version, encoding="utf-8") as stream:
-        return {"driver": driver_of(stream.read()), "count": len(os.listdir(cards)) if os.path.isdir(cards) else 0}
+def python_version(path):
+    """Return the version of a Python interpreter, such as 3.11.2; '' when there is none under this path."""
+    code = "import platform; print(platform.python_version())"
+    try:
+        process = subprocess.Popen([path, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said = process.communicate()[0].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+    return said if process.returncode == 0 and re.match(r"\d+\.\d+", said) else ""
 
 
 def used_mb(folder):

@@ -7,11 +7,12 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: preflight_probe
-short_description: Ask a host about ports, names, disk space and its clock
+short_description: Ask a host about ports, names, disk space, Pythons and its clock
 description: Reads only. The filter C(preflight_faults) turns the answers into sentences.
 options:
   ports: {description: TCP ports that a service of ours will bind., type: list, elements: int, default: []}
   names: {description: Host names that must resolve., type: list, elements: str, default: []}
+  pythons: {description: Paths of Python interpreters whose version is asked., type: list, elements: str, default: []}
   disk:
     description: What will be written where; C(path), C(mb), and C(done), a path that exists once it was.
     type: list
@@ -30,7 +31,8 @@ RETURN = r"""
 taken: {description: Port to owner of each wanted port that another user listens on., type: dict, returned: always}
 unknown: {description: Names that do not resolve., type: list, elements: str, returned: always}
 disk: {description: 'For each file system: paths, wanted and free MiB.', type: list, elements: dict, returned: always}
-gpus: {description: Version of the NVIDIA driver and number of GPUs., type: dict, returned: always}
+pythons: {description: 'Version of each Python by its path, empty when it is absent.', type: dict, returned: always}
+glibc: {description: Version of the C library., type: str, returned: always, sample: '2.17'}
 clock: {description: Seconds since 1970., type: int, returned: always}
 """
 
@@ -39,7 +41,7 @@ import pwd
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.preflight_probe import address_of, free_mb, gpus, listeners, used_mb
+from ansible.module_utils.preflight_probe import address_of, free_mb, glibc, listeners, python_version, used_mb
 
 OURS = "fastchat"
 
@@ -81,6 +83,7 @@ def main():
     spec = {
         "ports": {"type": "list", "elements": "int", "default": []},
         "names": {"type": "list", "elements": "str", "default": []},
+        "pythons": {"type": "list", "elements": "str", "default": []},
         "disk": {"type": "list", "elements": "dict", "default": []},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
@@ -90,7 +93,8 @@ def main():
         taken=taken(asked["ports"]),
         unknown=[name for name in asked["names"] if not address_of(name)],
         disk=space(asked["disk"]),
-        gpus=gpus(),
+        pythons=dict((path, python_version(path)) for path in asked["pythons"]),
+        glibc=glibc(),
         clock=int(time.time()),
     )
 

@@ -75,7 +75,7 @@ def test_uncorrected_errors_and_pending_pages():
 def test_topology():
     links = topology_of(recorded("topo_v100-sxm2-x8_440.33.01.txt"))
     assert sorted(links) == [f"GPU{index}" for index in range(8)]
-    assert [links["GPU0"][f"GPU{index}"] for index in range(1, 8)] == "NV1 NV1 NV2 NV2 SYS SYS SYS".split()
+    assert [links["GPU0"][f"GPU{index}"] for index in range(1, 8)] == ["NV1", "NV1", "NV2", "NV2", "SYS", "SYS", "SYS"]
     assert all(links[one][two] == links[two][one] for one in links for two in links[one])
     assert topology_of(recorded("topo_v100-pcie-x8_470.129.06.txt"))["GPU7"]["GPU4"] == "PIX"
     assert topology_of("") == {}

@@ -1,8 +1,10 @@
 import os
+import platform
 import socket
+import sys
 
 import pytest
-from preflight_probe import address_of, driver_of, free_mb, gpus, listeners, used_mb
+from preflight_probe import address_of, free_mb, glibc, listeners, python_version, used_mb
 
 
 def test_a_listening_socket_is_found_with_its_owner():
@@ -33,20 +35,11 @@ def test_free_space_of_a_directory_that_does_not_exist_yet_is_its_parents(tmp_pa
     assert free_mb(str(tmp_path / "a" / "b"))[0] == free_mb(str(tmp_path))[0]
 
 
-def test_the_driver_s_version_as_the_kernel_module_writes_it():
-    # The proprietary module's line, then the open module's, as NVIDIA's drivers print them.
-    assert (
-        driver_of("NVRM version: NVIDIA UNIX x86_64 Kernel Module  440.33.01  Wed Nov 13 00:00:22 UTC 2019")
-        == "440.33.01"
-    )
-    line = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.14  Release Build"
-    assert driver_of(line) == "550.54.14"
-    assert driver_of("") == ""
-
-
-def test_a_host_without_the_module_has_no_gpu(tmp_path):
-    assert gpus(str(tmp_path)) == {"driver": "", "count": 0}
-    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  x")
-    for card in ("0000:1a:00.0", "0000:1b:00.0"):
-        (tmp_path / "gpus" / card).mkdir(parents=True)
-    assert gpus(str(tmp_path)) == {"driver": "535.104.05", "count": 2}
+def test_the_c_library_and_the_interpreters_versions(tmp_path):
+    assert glibc() == platform.libc_ver()[1]
+    assert python_version(sys.executable) == platform.python_version()
+    assert python_version(str(tmp_path / "absent")) == ""
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 3.11.2; exit 1\n")
+    broken.chmod(0o755)
+    assert python_version(str(broken)) == ""  # it can not load its libraries, say

@@ -1,0 +1,196 @@
+"""Which stack a host can run, or every reason why it can run none. Pure functions; runs on the control node only.
+
+A stack is one file of files/stacks (docs/STACKS.md), a host is what the modules ``preflight_probe`` and ``gpu_facts``
+found, a wish is what the inventory asks of that host. Every reason is one sentence.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, TypedDict
+
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+# CUDA's context and the cache of a conversation of 2048 tokens: measured by nobody here, 0.5 to 1 GiB in reports.
+RUNNING_MB = 1024
+# FastChat (0.2.3 and later) fills each GPU up to this share when it spreads a model over several.
+SPREAD_SHARE = 0.85
+BFLOAT16_FROM = (8, 0)
+
+Stack = dict[str, Any]
+
+
+class Host(TypedDict):
+    """glibc: version, '' if unknown. pythons: {path: version or ''}. gpus: what the module gpu_facts returns."""
+
+    glibc: str
+    pythons: dict[str, str]
+    gpus: dict[str, Any]
+
+
+class Wish(TypedDict, total=False):
+    """What is asked of a host; only stack is required.
+
+    stack: a name or auto. gpus: how many one worker uses, 0 for none. model: name, weights_mb (of float16), parameters.
+    dtype: of BYTES.
+    """
+
+    stack: str
+    gpus: int
+    model: dict[str, Any]
+    dtype: str
+
+
+class Choice(TypedDict):
+    """stack: the name, '' for none. reasons: why none. refused: {name: reasons} of the stacks that were looked at."""
+
+    stack: str
+    reasons: list[str]
+    refused: dict[str, list[str]]
+
+
+def version(text: str) -> tuple[int, ...]:
+    """Return a version's numbers, so that 2.9 comes before 2.17; what follows a plus (2.13.0+cpu) does not count."""
+    return tuple(int(part) for part in re.findall(r"\d+", str(text).partition("+")[0]))
+
+
+def runs_on(built: list[str], capability: str) -> bool:
+    """Return whether code that was built for some compute capabilities runs on a GPU of another.
+
+    It does within one major version, from the older to the newer (NVIDIA's binary compatibility).
+    """
+    major, minor = version(capability)
+    return any(found[0] == major and found[1] <= minor for found in map(version, built))
+
+
+def weights_need_mb(model: dict[str, Any], dtype: str) -> tuple[int, str]:
+    """Return the MiB of a model's weights in a dtype, and how that was computed."""
+    size = BYTES[dtype]
+    if model.get("parameters"):
+        return math.ceil(int(model["parameters"]) * size / 2**20), f"{model['parameters']} parameters x {size} bytes"
+    return math.ceil(int(model["weights_mb"]) * size / 2), f"{model['weights_mb']} MiB in float16"
+
+
+def room_mb(card_mb: int, gpus: int) -> int:
+    """Return the MiB that FastChat uses of some GPUs of one size."""
+    return card_mb if gpus == 1 else gpus * int(card_mb * SPREAD_SHARE)
+
+
+def memory_reasons(stack: Stack, cards: list[dict[str, Any]], wish: Wish) -> list[str]:
+    """Return why the wished model does not fit into the GPUs' memory, with the arithmetic."""
+    model, wanted, dtype = wish.get("model"), int(wish.get("gpus", 0)), wish.get("dtype", "float16")
+    sizes = [card for card in cards if card.get("memory_mb")]
+    if not model or not sizes:
+        return []
+    small = min(sizes, key=lambda card: card["memory_mb"])
+    weights, computed = weights_need_mb(model, dtype)
+    need, room = weights + RUNNING_MB, room_mb(small["memory_mb"], wanted)
+    if need <= room:
+        return []
+    has = f"{small['name']} has {small['memory_mb']} MiB"
+    if wanted > 1:
+        has = f"{wanted} x {small['name']} give {room} MiB ({SPREAD_SHARE:.0%} of {small['memory_mb']} MiB each)"
+    more = next((n for n in range(wanted + 1, len(cards) + 1) if need <= room_mb(small["memory_mb"], n)), None)
+    way = f"set fastchat_worker_num_gpus to {more}, or " if more and stack["gpus_per_worker"] != "one" else ""
+    return [
+        f"{model['name']} takes {weights} MiB in {dtype} ({computed}) and {RUNNING_MB} MiB to run, {need} MiB in all;"
+        f" {has}: {way}choose a smaller model or a larger card."
+    ]
+
+
+def gpu_reasons(stack: Stack, found: dict[str, Any], wish: Wish) -> list[str]:
+    """Return why a stack's worker can not have the GPUs that it is wished on this host."""
+    name, wanted = stack["name"], int(wish.get("gpus", 0))
+    if not stack["gpu"]:
+        return [
+            f"stack {name} has no CUDA and a worker wants a GPU: set fastchat_worker_device to cpu, or fastchat_stack"
+            " to one for GPUs."
+        ]
+    reasons = [text[0].upper() + text[1:] for text in (found["fault"], found["hint"]) if text]
+    if found["fault"] and not found["driver"]:
+        return reasons
+    if not found["driver"] or version(found["driver"]) < version(stack["driver"]):
+        reasons.append(
+            f"NVIDIA driver is {found['driver'] or 'absent'}, stack {name} (CUDA {stack['cuda']}) wants"
+            f" {stack['driver']} or newer: install one and reboot."
+        )
+    if found["count"] < wanted:
+        there = "1 GPU is" if found["count"] == 1 else f"{found['count']} GPUs are"
+        reasons.append(f"{there} there, wanted {wanted}: lower fastchat_worker_num_gpus.")
+    if wanted > 1 and stack["gpus_per_worker"] == "one":
+        reasons.append(
+            f"stack {name} (torch {stack['torch']}) can not spread a model over {wanted} GPUs, which needs torch 1.10:"
+            " set fastchat_worker_num_gpus to 1, or fastchat_stack to another."
+        )
+    cards = {card["name"]: card["compute_capability"] for card in found["gpus"] if card["compute_capability"]}
+    for card, capability in sorted(cards.items()):
+        if not runs_on(stack["compute_capabilities"], capability):
+            reasons.append(
+                f"{card} has compute capability {capability}, stack {name} (CUDA {stack['cuda']}) holds code for"
+                f" {', '.join(stack['compute_capabilities'])}: set fastchat_stack to another."
+            )
+        if wish.get("dtype") == "bfloat16" and version(capability) < BFLOAT16_FROM:
+            reasons.append(f"{card} has compute capability {capability}, bfloat16 needs 8.0: use float16.")
+    return reasons + memory_reasons(stack, found["gpus"], wish)
+
+
+def stack_reasons(stack: Stack, host: Host, wish: Wish) -> list[str]:
+    """Return one sentence for each reason why a host can not run a stack as wished; [] when it can."""
+    name, reasons = stack["name"], []
+    if int(wish.get("gpus", 0)):
+        reasons += gpu_reasons(stack, host["gpus"], wish)
+    if host["glibc"] and version(host["glibc"]) < version(stack["glibc"]):
+        reasons.append(
+            f"glibc is {host['glibc']}, stack {name} wants {stack['glibc']} or newer: choose a stack for EL 7."
+        )
+    if not any(version(found)[:2] == version(stack["python"]) for found in host["pythons"].values()):
+        there = " and ".join(f"{path} is {found or 'absent'}" for path, found in host["pythons"].items())
+        reasons.append(
+            f"{there or 'no Python is there'}, stack {name} wants Python {stack['python']}:"
+            " set fastchat_runtime_python to one, or fastchat_stack to another stack."
+        )
+    return reasons
+
+
+def newest_first(stacks: list[Stack], wish: Wish) -> list[Stack]:
+    """Return the stacks that auto looks at, newest first: for a GPU those with CUDA, else those without before them."""
+    gpus = bool(int(wish.get("gpus", 0)))
+    able = [stack for stack in stacks if stack["gpu"] or not gpus]
+    return sorted(able, key=lambda stack: (stack["gpu"] == gpus, version(stack["torch"]), stack["name"]), reverse=True)
+
+
+def resolve(stacks: list[Stack], host: Host, wish: Wish) -> Choice:
+    """Return the newest stack that this host can run, or the pinned one, or all reasons why there is none."""
+    name = wish["stack"]
+    looked = newest_first(stacks, wish) if name == "auto" else [stack for stack in stacks if stack["name"] == name]
+    if not looked:
+        names = sorted(stack["name"] for stack in stacks)
+        return Choice(stack="", reasons=[f"fastchat_stack is {name!r}, wanted auto or one of {names}."], refused={})
+    refused: dict[str, list[str]] = {}
+    for stack in looked:
+        reasons = stack_reasons(stack, host, wish)
+        if not reasons:
+            return Choice(stack=stack["name"], reasons=[], refused=refused)
+        refused[stack["name"]] = reasons
+    # What is wrong with the host itself every stack says in the same words.
+    every = list(dict.fromkeys(reason for reasons in refused.values() for reason in reasons))
+    return Choice(stack="", reasons=every, refused=refused)
+
+
+def gpu_notes(gpus: list[dict[str, Any]]) -> list[str]:
+    """Return one sentence for each GPU that works and will not for long, or works otherwise than expected."""
+    notes = []
+    for gpu in gpus:
+        who = f"GPU {gpu['bus']}"
+        if (gpu["retired_pages"] or {}).get("pending") or (gpu["remapped_rows"] or {}).get("pending"):
+            notes.append(f"{who} waits to retire damaged memory: reset it or reboot the host.")
+        if (gpu["remapped_rows"] or {}).get("failed"):
+            notes.append(f"{who} has no spare memory rows left: have it replaced.")
+        if (gpu["ecc_uncorrected"] or {}).get("volatile"):
+            notes.append(
+                f"{who} had {gpu['ecc_uncorrected']['volatile']} uncorrected memory errors since its driver was loaded:"
+                " reset it; if they come back, have it replaced."
+            )
+        if gpu["mig_mode"]:
+            notes.append(f"{who} is cut into MIG instances: a worker sees one instance, not the memory told here.")
+    return notes
