@@ -91,8 +91,8 @@ def gpus_in_words(found: dict) -> str:
 HEADINGS = ("host", "OS", "glibc", "Python", "GPUs", "driver", "stack")
 
 
-def preflight_table(verdicts: list[dict]) -> str:
-    """Return the fleet as a table, then every reason and every note below it.
+def preflight_table(verdicts: list[dict]) -> list[str]:
+    """Return the lines of a table of the fleet, then every reason and every note below it.
 
     A verdict has host, machine (of ansible_facts), glibc, python, found (gpu_facts), stack ('' for none), faults and
     notes.
@@ -109,7 +109,7 @@ def preflight_table(verdicts: list[dict]) -> str:
     for verdict in verdicts:
         lines += [f"{verdict['host']}: {fault}" for fault in verdict["faults"]]
         lines += [f"{verdict['host']}, note: {note}" for note in verdict["notes"]]
-    return "\n".join(lines)
+    return lines
 
 
 class FilterModule:

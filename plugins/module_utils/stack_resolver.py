@@ -76,7 +76,7 @@ def room_mb(card_mb: int, gpus: int) -> int:
     return card_mb if gpus == 1 else gpus * int(card_mb * SPREAD_SHARE)
 
 
-def memory_reasons(stack: Stack, cards: list[dict[str, Any]], wish: Wish) -> list[str]:
+def memory_reasons(cards: list[dict[str, Any]], wish: Wish) -> list[str]:
     """Return why the wished model does not fit into the GPUs' memory, with the arithmetic."""
     model, wanted, dtype = wish.get("model"), int(wish.get("gpus", 0)), wish.get("dtype", "float16")
     sizes = [card for card in cards if card.get("memory_mb")]
@@ -91,7 +91,7 @@ def memory_reasons(stack: Stack, cards: list[dict[str, Any]], wish: Wish) -> lis
     if wanted > 1:
         has = f"{wanted} x {small['name']} give {room} MiB ({SPREAD_SHARE:.0%} of {small['memory_mb']} MiB each)"
     more = next((n for n in range(wanted + 1, len(cards) + 1) if need <= room_mb(small["memory_mb"], n)), None)
-    way = f"set fastchat_worker_num_gpus to {more}, or " if more and stack["gpus_per_worker"] != "one" else ""
+    way = f"set fastchat_worker_num_gpus to {more} (from torch 1.10 on), or " if more else ""
     return [
         f"{model['name']} takes {weights} MiB in {dtype} ({computed}) and {RUNNING_MB} MiB to run, {need} MiB in all;"
         f" {has}: {way}choose a smaller model or a larger card."
@@ -131,7 +131,7 @@ def gpu_reasons(stack: Stack, found: dict[str, Any], wish: Wish) -> list[str]:
             )
         if wish.get("dtype") == "bfloat16" and version(capability) < BFLOAT16_FROM:
             reasons.append(f"{card} has compute capability {capability}, bfloat16 needs 8.0: use float16.")
-    return reasons + memory_reasons(stack, found["gpus"], wish)
+    return reasons + memory_reasons(found["gpus"], wish)
 
 
 def stack_reasons(stack: Stack, host: Host, wish: Wish) -> list[str]:
@@ -172,8 +172,9 @@ def resolve(stacks: list[Stack], host: Host, wish: Wish) -> Choice:
         if not reasons:
             return Choice(stack=stack["name"], reasons=[], refused=refused)
         refused[stack["name"]] = reasons
-    # What is wrong with the host itself every stack says in the same words.
     every = list(dict.fromkeys(reason for reasons in refused.values() for reason in reasons))
+    # First what no other stack would mend: every stack says it in the same words.
+    every.sort(key=lambda reason: not all(reason in reasons for reasons in refused.values()))
     return Choice(stack="", reasons=every, refused=refused)
 
 

@@ -112,11 +112,11 @@ def test_the_newest_that_runs_or_the_pinned_one(gpus, more, asked, chosen):
             wish("v100-torch210", model=THIRTEEN),
             [
                 "vicuna-13b-v1.5 takes 24826 MiB in float16 (13015864320 parameters x 2 bytes) and 1024 MiB to run, "
-                "25850 MiB in all; Tesla V100-SXM2-16GB has 16384 MiB: set fastchat_worker_num_gpus to 2, or choose a"
+                "25850 MiB in all; Tesla V100-SXM2-16GB has 16384 MiB: set fastchat_worker_num_gpus to 2 (from torch"
             ],
         ),
         (
-            machine(V100_16),
+            machine(V100_16, count=1),
             {},
             wish("el7-v100-torch19", model=THIRTEEN),
             ["16384 MiB: choose a smaller model or a larger card."],
@@ -178,8 +178,10 @@ def test_auto_says_why_each_stack_is_refused_and_what_is_wrong_with_the_host_onl
     assert set(choice["refused"]) == {stack["name"] for stack in STACKS if stack["gpu"]}
     for name in choice["refused"]:
         assert any(f"stack {name} " in reason for reason in choice["reasons"])
-    broken = resolve(STACKS, host(machine(fault="it is broken.")), wish())
+    broken = resolve(STACKS, host(machine(fault="it is broken."), **NEW), wish())
     assert broken["reasons"].count("It is broken.") == 1
+    large = resolve(STACKS, host(machine(V100_16), **NEW), wish(model=THIRTEEN))
+    assert "takes 24826 MiB" in large["reasons"][0]  # not only one stack's reason: it comes first
 
 
 CARDS = [machine(), machine(fault="broken."), machine(hint="no driver."), *(

@@ -1,0 +1,139 @@
+"""playbooks/preflight.yml over hosts that are this machine, each with stand-ins for nvidia-smi and for its Python."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
+FAULT = yaml.safe_load((RECORDED / "faults.yml").read_text())[0]
+
+
+def standin(folder, **files):
+    """Make a directory with a stand-in for nvidia-smi and what it replays; return its path."""
+    folder.mkdir()
+    shutil.copy(RECORDED / "standin-nvidia-smi", folder / "nvidia-smi")
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    return str(folder / "nvidia-smi")
+
+
+def python_of(folder, version):
+    """Stand in for an interpreter of a version: it says which it is, and nothing else."""
+    path = folder / f"python{version}"
+    path.write_text(f"#!/bin/sh\necho {version}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """Return a function that runs the playbook: (exit status, output, {host: verdict})."""
+    folder = tmp_path_factory.mktemp("fleet")
+    eight = (RECORDED / "v100-sxm2-16gb-x8_550.127.05.txt").read_text()
+    old = (RECORDED / "v100-sxm2-32gb_418.67.txt").read_text()
+    topo = (RECORDED / "topo_v100-sxm2-x8_440.33.01.txt").read_text()
+    smi = {
+        "gpu01": standin(folder / "gpu01", q=eight, topo=topo),
+        "gpu02": standin(folder / "gpu02", fault=FAULT["text"], status=str(FAULT["rc"])),
+        "gpu03": standin(folder / "gpu03", q=old),
+    }
+    new, el7 = python_of(folder, "3.11.2"), python_of(folder, "3.9.25")
+    workers = {
+        host: {"preflight_nvidia_smi": path, "fastchat_runtime_python": el7 if host == "gpu03" else new}
+        for host, path in smi.items()
+    }
+    inventory = {
+        "all": {
+            "vars": {
+                "ansible_connection": "local",
+                "ansible_become": False,
+                "ansible_python_interpreter": sys.executable,
+                "fastchat_model": "vicuna-7b-v1.5",
+                "fleet_controller": "http://localhost:21001",
+                "fleet_api": "http://localhost:8000/v1",
+                "fleet_memory_mb": 1,
+                "fleet_disk_mb": 1,
+            },
+            "children": {
+                "controllers": {"hosts": {"ctl01": {"fastchat_stack": "cpu", "fastchat_runtime_python": new}}},
+                "workers": {"hosts": workers, "vars": {"fastchat_stack": "auto"}},
+            },
+        }
+    }
+    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+
+    def run(*arguments):
+        told = folder / "preflight.json"
+        told.unlink(missing_ok=True)
+        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", *arguments]
+        command += ["-e", f"preflight_json={told}", ROOT / "playbooks" / "preflight.yml"]
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=environment)
+        said = json.loads(told.read_text())["hosts"] if told.exists() else {}
+        return done.returncode, done.stdout, said
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checked(fleet):
+    return fleet("--check")
+
+
+def test_the_table_shows_every_host_also_those_that_do_not_match_and_then_it_is_refused(checked):
+    status, output, said = checked
+    assert status != 0
+    rows = {line.split('"')[1].split("  ")[0]: line for line in output.splitlines() if "  3." in line}
+    assert sorted(rows) == ["ctl01", "gpu01", "gpu02", "gpu03"], output
+    assert "8 x Tesla V100-SXM2-16GB" in rows["gpu01"] and "550.127.05" in rows["gpu01"]
+    assert "broken" in rows["gpu02"]
+    assert "1 x Tesla V100-SXM2-32GB" in rows["gpu03"] and "418.67" in rows["gpu03"]
+    assert "gpu02: NVIDIA's kernel module" in output and "are 550.144 (Driver/library version mismatch)" in output
+    assert output.index("Report | The fleet") < output.index("fatal: [gpu02]")
+    assert sorted(said) == sorted(rows)
+
+
+def test_nothing_is_changed_and_every_unfit_host_is_named(checked):
+    _status, output, said = checked
+    recap = [line for line in output.splitlines() if "changed=" in line]
+    assert len(recap) == 4 and all("changed=0" in line for line in recap)
+    for host, verdict in said.items():
+        assert (f"fatal: [{host}]" in output) == bool(verdict["faults"])
+
+
+def test_auto_becomes_a_stack_or_every_reason(checked):
+    said = checked[2]
+    assert (said["gpu01"]["asked"], said["gpu01"]["stack"]) == ("auto", "v100-torch210")
+    assert (said["ctl01"]["asked"], said["ctl01"]["stack"]) == ("cpu", "cpu")
+    assert said["gpu02"]["stack"] == said["gpu03"]["stack"] == ""
+    assert any(
+        "418.67, stack el7-v100-torch113 (CUDA 11.7) wants 450.80.02" in text for text in said["gpu03"]["faults"]
+    )
+    assert said["gpu01"]["found"]["topology"]["GPU0"]["GPU3"] == "NV2"
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentences"),
+    [
+        ({"fastchat_stack": "auto"}, ["fastchat_stack is auto on the command line (-e)"]),
+        (
+            {"fastchat_stack": "turing-plus", "fastchat_model": "vicuna-13b-v1.5"},
+            [
+                "compute capability 7.0, stack turing-plus (CUDA 13.2) holds code for 7.5",
+                "takes 24826 MiB in float16 (13015864320 parameters x 2 bytes)",
+            ],
+        ),
+    ],
+)
+def test_impossible_wishes_are_refused(fleet, variables, sentences):
+    status, output, _said = fleet("--limit=gpu01", "-e", json.dumps(variables))
+    assert status != 0
+    for sentence in sentences:
+        assert sentence in output, output
