@@ -97,7 +97,7 @@ def preflight_table(verdicts: list[dict]) -> list[str]:
     A verdict has host, machine (of ansible_facts), glibc, python, found (gpu_facts), stack ('' for none), faults and
     notes.
     """
-    rows = [HEADINGS]
+    rows: list[tuple[str, ...]] = [HEADINGS]
     for verdict in verdicts:
         machine, found = verdict["machine"], verdict["found"]
         system = f"{machine['distribution']} {machine['distribution_version']}"

@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import ctypes
 import os
 import re
 import socket
@@ -33,12 +34,16 @@ def address_of(name):
 
 
 def glibc():
-    """Return the version of this host's C library, such as 2.17; '' when it is not the GNU one."""
+    """Return the version of this host's C library, such as 2.17; '' when it is not the GNU one.
+
+    Asked of the library itself: Python 2.7 knows no CS_GNU_LIBC_VERSION, and its libc_ver() guesses from its own file.
+    """
     try:
-        name, version = os.confstr("CS_GNU_LIBC_VERSION").split()
-    except (AttributeError, OSError, ValueError):
+        ask = ctypes.CDLL(None).gnu_get_libc_version
+    except AttributeError:
         return ""
-    return version if name == "glibc" else ""
+    ask.restype = ctypes.c_char_p
+    return ask().decode("ascii")
 
 
 def python_version(path):
