@@ -1,0 +1,97 @@
+"""The project's templates as Ansible renders them: real plays, roles, inventories and variables, but no host is asked.
+
+Plays are compiled as ``ansible-playbook`` compiles them, and the template tasks among their tasks are rendered with the
+variables that Ansible's own variable manager gives them. Facts and what earlier tasks registered come from FACTS and
+REGISTERED: they stand in for the host.
+"""
+
+from typing import NamedTuple
+
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.playbook import Playbook
+from ansible.playbook.block import Block
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar
+from ansible.vars.manager import VariableManager
+
+from testbed.paths import CLONE
+
+FACTS = {
+    "ansible_default_ipv4": {"address": "10.1.2.3", "interface": "eth0"},
+    "ansible_os_family": "RedHat",
+    "ansible_distribution": "CentOS",
+    "ansible_distribution_version": "7.9",
+    "ansible_distribution_major_version": "7",
+    "ansible_architecture": "x86_64",
+    "ansible_service_mgr": "systemd",
+    "ansible_pkg_mgr": "yum",
+    "ansible_memtotal_mb": 515000,
+}
+REGISTERED = {
+    "__fastchat_service_links": {
+        "results": [{"stat": {"lnk_target": "envs/x-0123456789ab"}}, {"stat": {"lnk_target": "releases/0123"}}]
+    },
+}
+TEMPLATE = {"ansible.builtin.template", "template"}
+DYNAMIC = {"include_role", "include_tasks"}
+
+init_plugin_loader()
+
+
+class Rendered(NamedTuple):
+    """One file that a play would write on a host."""
+
+    host: str
+    source: str
+    path: str
+    text: str
+
+
+def tasks_of(blocks):
+    """Yield the tasks of blocks, however deep."""
+    for item in blocks:
+        if isinstance(item, Block):
+            yield from tasks_of([*item.block, *item.rescue, *item.always])
+        else:
+            yield item
+
+
+class Fleet:
+    """An inventory with the variables that a person would give on the command line."""
+
+    def __init__(self, inventory, **extra):
+        self.loader = DataLoader()
+        self.loader.set_basedir(str(CLONE / "playbooks"))  # what playbook_dir is
+        self.inventory = InventoryManager(loader=self.loader, sources=[str(inventory)])
+        self.variables = VariableManager(loader=self.loader, inventory=self.inventory)
+        self.variables._extra_vars = extra
+        for host in self.inventory.get_hosts():
+            self.variables.set_host_facts(host.name, dict(FACTS))
+            self.variables.set_nonpersistent_facts(host.name, dict(REGISTERED))
+
+    def plays(self, playbook):
+        """Return the plays of a playbook below ``playbooks``."""
+        path = str(CLONE / "playbooks" / playbook)
+        return Playbook.load(path, variable_manager=self.variables, loader=self.loader).get_plays()
+
+    def templates(self, playbook):
+        """Return every file that the template tasks of a playbook would write, on every host of its plays."""
+        found = []
+        for play in self.plays(playbook):
+            for task in tasks_of(play.compile()):
+                if task.action.split(".")[-1] in DYNAMIC:
+                    raise AssertionError(f"{task.get_path()}: {task.action} is not seen here; import it, or teach me.")
+                if task.action in TEMPLATE:
+                    for host in self.inventory.get_hosts(play.hosts):
+                        found.append(self.render(play, task, host))
+        return found
+
+    def render(self, play, task, host):
+        """Return what a template task would write on a host."""
+        variables = self.variables.get_vars(play=play, host=host, task=task)
+        variables["ansible_search_path"] = task.get_search_path()
+        templar = Templar(loader=self.loader, variables=variables)
+        source, path = templar.template(task.args["src"]), templar.template(task.args["dest"])
+        text = templar.template("{{ lookup('template', '" + source + "', convert_data=false) }}", convert_data=False)
+        return Rendered(host.name, source, path, text)

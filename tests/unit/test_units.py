@@ -1,0 +1,189 @@
+"""Every unit that the project writes, for every stack and every host of the inventory that operators copy."""
+
+import functools
+import itertools
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from rendering import Fleet
+
+from testbed import unit_rules
+from testbed.paths import CLONE
+
+EXAMPLE = CLONE / "inventory" / "example"
+STACKS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CLONE / "files" / "stacks").glob("*.yml"))}
+MODELS = sorted(path.stem for path in (CLONE / "files" / "models").glob("*.yml"))
+
+
+@functools.cache
+def rendered(**extra):
+    files = Fleet(EXAMPLE, **extra).templates("serve.yml")
+    units = [file for file in files if file.path.startswith("/etc/systemd/")]
+    assert units
+    return files, units
+
+
+def uses_gpu(unit, device):
+    return device != "cpu" and "/fastchat-worker@" in unit.path
+
+
+def devices(stack):
+    return ["cuda", "cpu"] if STACKS[stack]["gpu"] else ["cpu"]
+
+
+CASES = [(stack, device, limit) for stack in STACKS for device in devices(stack) for limit in ("infinity", "48G")]
+
+
+@pytest.mark.parametrize(("stack", "device", "limit"), CASES)
+def test_every_unit_is_one_that_systemd_219_and_a_gpu_can_bear(stack, device, limit):
+    _, units = rendered(fastchat_stack=stack, fastchat_worker_device=device, fastchat_worker_memory_limit=limit)
+    names = {(unit.host, Path(unit.path).name) for unit in units}
+    fleet = Fleet(EXAMPLE).inventory.groups
+    wanted = {(host.name, "fastchat-worker@0.service") for host in fleet["workers"].get_hosts()}
+    wanted |= {
+        (host.name, f"fastchat-{name}.service")
+        for host in fleet["controllers"].get_hosts()
+        for name in ("controller", "api")
+    }
+    assert names == wanted
+    for unit in units:
+        gpu = uses_gpu(unit, device)
+        assert unit_rules.faults(unit.text, gpu=gpu) == [], unit.path
+        values = {line.name: line.value for line in unit_rules.lines(unit.text)}
+        assert ("PrivateDevices" in values) is not gpu, "without a GPU it has a /dev of its own"
+        limited = limit if "worker@" in unit.path else "infinity"
+        assert values.get("MemoryLimit", "infinity") == values.get("MemoryMax", "infinity") == limited
+        assert unit.text.endswith("\n") and "{{" not in unit.text
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_has_a_command_that_systemd_reads_as_written(model):
+    for unit in rendered(fastchat_model=model)[1]:
+        (start,) = [line.value for line in unit_rules.lines(unit.text) if line.name == "ExecStart"]
+        assert not set(start) & set("%$\\;\"'"), "these are systemd's own, not the command's"
+        assert "--model-names=" not in start or f"--model-names={model} " in start
+
+
+def test_no_promise_for_newer_systemd_is_left_without_a_unit_that_makes_it():
+    units = rendered(fastchat_stack="cpu", fastchat_worker_device="cpu", fastchat_worker_memory_limit="48G")[1]
+    carried = {line.name for unit in units for line in unit_rules.lines(unit.text)}
+    assert set(unit_rules.NEWER) <= carried
+    for name, entry in unit_rules.NEWER.items():
+        assert f"Service.{name}" not in unit_rules.KNOWN
+        assert ("here" in entry) != ("gap" in entry) and entry["since"] > 219, name
+        assert f"Service.{entry.get('here', 'User')}" in unit_rules.KNOWN
+
+
+def test_every_template_of_every_role_was_rendered_for_every_host_that_gets_it():
+    playbooks = sorted(path.name for path in (CLONE / "playbooks").glob("*.yml") if path.name != "site.yml")
+    files = [file for name in playbooks for file in Fleet(EXAMPLE).templates(name)]
+    assert {file.source for file in files} == {path.name for path in CLONE.glob("roles/*/templates/**/*.j2")}
+    for file in files:
+        assert "{{" not in file.text and "{%" not in file.text, file.path
+
+
+@functools.cache
+def gpu_unit():
+    return next(unit.text for unit in rendered(fastchat_worker_device="cuda")[1] if "worker@" in unit.path)
+
+
+PLANTED = {
+    "ProtectSytem=strict": "ProtectSytem= in [Service] is unknown",
+    "StateDirectory=fastchat": "StateDirectory= in [Service] is unknown",
+    "TimeoutStartSec=infinity": "overflows",
+    "TimeoutStopSec=infinity": "overflows",
+    "Type=exec": "unknown to systemd 219",
+    "Type=oneshot": "Type=oneshot is refused",
+    "StandardOutput=file:/var/log/x": "unknown to systemd 219",
+    "StandardError=append:/var/log/x": "unknown to systemd 219",
+    "RuntimeDirectory=fastchat/worker": "has a '/'",
+    "ExecStartPre=+/bin/true": "prefix",
+    "SystemCallFilter=@system-service": "takes all calls away",
+    "PrivateDevices=yes": "hides /dev/nvidia*",
+    "ProtectClock=yes": "hides /dev/nvidia*",
+    "DeviceAllow=/dev/nvidia0 rw": "hides what is not named",
+    "TasksMax=50%": "percentage",
+    "RemoveIPC=yes": "other services",
+    "MemoryMax=1G": "MemoryLimit=, which stands for it there, is absent",
+    "LimitNOFILE=1024:4096": "two values",
+    "[Unit]\nStartLimitIntervalSec=10": "StartLimitIntervalSec= in [Unit] is unknown",
+}
+
+
+@pytest.mark.parametrize("line", PLANTED)
+def test_a_planted_fault_is_caught(line):
+    unit = gpu_unit()
+    assert unit_rules.faults(unit, gpu=True) == []
+    faults = unit_rules.faults(unit.replace("[Install]", f"{line}\n\n[Install]"), gpu=True)
+    assert any(PLANTED[line] in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize("name", sorted(unit_rules.PROTECTIONS))
+def test_a_protection_that_is_taken_away_is_missed(name):
+    unit = rendered()[1][0].text
+    without = re.sub(rf"^{name}=.*\n", "", unit, flags=re.MULTILINE)
+    assert without != unit
+    assert [fault for fault in unit_rules.faults(without, gpu=False) if fault.startswith(f"{name}= is absent")]
+
+
+def test_a_value_that_only_newer_systemd_knows_must_come_after_one_for_219():
+    unit = rendered()[1][0].text
+    swapped = unit.replace("ProtectSystem=full\nProtectSystem=strict", "ProtectSystem=strict\nProtectSystem=full")
+    assert swapped != unit
+    assert any("strict comes first" in fault for fault in unit_rules.faults(swapped, gpu=False))
+
+
+# --- fastchat-chat: what it asks systemd-run for ----------------------------------------------------------------------
+
+
+def asked_for(tmp_path, version, limit):
+    """Run the real script; the commands beside it stand in for a systemd of that version and for root."""
+    (script,) = {file.text for file in rendered(fastchat_cli_memory_limit=limit)[0] if file.path.endswith("-chat")}
+    folder = tmp_path / f"{version}-{limit}"
+    folder.mkdir()
+    for name, said in {
+        "systemd-run": 'printf "%s\\n" "$@"',
+        "systemctl": f"echo systemd {version}",
+        "id": "echo 0",
+    }.items():
+        (folder / name).write_text(f"#!/bin/sh\n{said}\n")
+        (folder / name).chmod(0o755)
+    (folder / "chat").write_text(script.replace("/var/lib/fastchat || exit", f"{folder} || exit"))
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    command = ["sh", "-eu", str(folder / "chat"), "--temperature", "0"]
+    end = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    words = end.stdout.splitlines()
+    properties = [after for word, after in itertools.pairwise(words) if word == "-p"]
+    return words, dict(one.split("=", 1) for one in properties)
+
+
+def test_chat_on_systemd_219_is_a_scope_with_properties_that_it_knows(tmp_path):
+    for limit in ("infinity", "20G"):
+        words, properties = asked_for(tmp_path, 219, limit)
+        assert "--scope" in words and words[-2:] == ["--temperature", "0"]
+        assert not {"--pty", "--pipe", "--wait", "--collect"} & set(words)
+        assert {f"Scope.{name}" for name in properties} <= unit_rules.KNOWN
+        assert properties.get("MemoryLimit", "infinity") == limit
+
+
+def test_chat_on_newer_systemd_is_a_unit_with_properties_that_236_takes(tmp_path):
+    since = {
+        "MemoryMax": 231,
+        "ReadWritePaths": 231,
+        **{name: entry["since"] for name, entry in unit_rules.NEWER.items()},
+    }
+    for limit in ("infinity", "20G"):
+        words, properties = asked_for(tmp_path, 252, limit)
+        assert {"--wait", "--pipe", "--collect", "--uid=fastchat"} <= set(words) and words[-2:] == [
+            "--temperature",
+            "0",
+        ]
+        for name in properties:
+            assert f"Service.{name}" in unit_rules.KNOWN or since[name] <= 236, name
+        assert properties.get("MemoryMax", "infinity") == limit
+        assert {"NoNewPrivileges": "yes", "PrivateTmp": "yes", "ProtectSystem": "strict"}.items() <= properties.items()
+        assert "PrivateDevices" not in properties, "it talks to the GPU"
