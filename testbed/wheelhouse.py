@@ -1,12 +1,13 @@
 """Wheels of one lock, downloaded once, for the *hosts'* Python and platform, checked by hash."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import yaml
 
+from plugins.module_utils import bundle_wheels
+from plugins.module_utils.bundle_manifest import BundleError
 from testbed.paths import CACHE, CLONE, LOCKS, digest_of
 
 # The names of before PEP 600, by the minor version of their glibc.
@@ -30,26 +31,18 @@ def wheel_platforms(glibc: str) -> list[str]:
 def ensure(lock: str, stack: str = "cpu") -> Path:
     """Return the complete wheelhouse of a lock, downloading into a directory beside it first.
 
-    torch's CPU build is not on PyPI. pip finds it in its configured ``find-links``, or, in the second try, in the
-    stack's own ``extra_index_url``; its hash in the lock decides what is accepted, wherever it comes from.
+    The logic is the bundle's: what a host without a way out gets is what the testbed's hosts get.
     """
     final = wheelhouse_of(lock)
     if final.is_dir():
         return final
-    platform = yaml.safe_load((CLONE / "files" / "stacks" / f"{stack}.yml").read_text())
+    described = yaml.safe_load((CLONE / "files" / "stacks" / f"{stack}.yml").read_text())
+    target = bundle_wheels.Target(described["python"], described["glibc"], described.get("extra_index_url", ""))
     staging = final.with_name(final.name + ".part")
-    staging.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--require-hashes"]
-    command += ["--only-binary", ":all:", "--dest", str(staging), "--requirement", str(LOCKS / f"{lock}.txt")]
-    command += ["--python-version", platform["python"]]
-    for tag in platform["wheel_platforms"]:
-        command += ["--platform", tag]
-    print(f"Downloading the wheels of {lock} for Python {platform['python']} …", flush=True)
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    first = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
-    if first.returncode:
-        second = [*command, "--extra-index-url", platform["extra_index_url"]]
-        if subprocess.run(second, check=False, env=environment).returncode:
-            sys.exit(f"The wheels of {lock} could not be downloaded: {first.stderr.strip().splitlines()[-1]}")
+    print(f"Downloading the wheels of {lock} for Python {described['python']} …", flush=True)
+    try:
+        bundle_wheels.ensure((LOCKS / f"{lock}.txt").read_text(), str(staging), target, [])
+    except BundleError as error:
+        sys.exit(f"The wheels of {lock} could not be downloaded: {error}")
     os.rename(staging, final)
     return final

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-FLEET_VARIABLES = {"fleet_controller", "fleet_api", "fleet_memory_mb", "fleet_disk_mb"}
+FLEET_VARIABLES = {"fleet_controller", "fleet_api", "fleet_memory_mb", "fleet_disk_mb", "fleet_bundle", "fleet_system"}
 
 
 def input_digest(inputs: dict) -> str:

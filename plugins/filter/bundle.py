@@ -1,0 +1,103 @@
+"""What a bundle must hold for a part of an inventory, and how the hosts take it: pure functions over variables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+# ansible.builtin.apt installs it by itself on a host that lacks it.
+ALWAYS = {"deb": ["python3-apt"]}
+
+
+def defaults_of(root: Path, role: str, file: str = "defaults") -> dict:
+    """Return a role's defaults (or vars) as they are written."""
+    return yaml.safe_load((root / "roles" / role / file / "main.yml").read_text())
+
+
+def packages_of(variables: Mapping, groups: set[str], root: Path) -> set[str]:
+    """Return the packages that the roles of these groups install on a host of these variables."""
+    wanted = set(variables.get("bundle_packages", []))
+    if groups & {"workers", "builders"}:
+        wanted |= set(variables.get("git_lfs_packages", defaults_of(root, "git_lfs")["git_lfs_packages"]))
+        ways = defaults_of(root, "vicuna_weights", "vars")["__vicuna_weights_packages"]
+        wanted |= set(ways.get(variables.get("vicuna_weights_distribute", "each"), []))
+    if "mirrors" in groups:
+        mirror = defaults_of(root, "artifact_mirror")["artifact_mirror_packages"]
+        wanted |= set(variables.get("artifact_mirror_packages", mirror))
+    return wanted
+
+
+def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
+    """Return {stacks, models, systems: {name: packages}, faults} for some hosts; each fault is one sentence.
+
+    ``hostvars`` are Ansible's; ``root`` is the project's directory. No host is asked.
+    """
+    there = sorted(path.stem for path in (Path(root) / "files" / "systems").glob("*.yml"))
+    plan: dict = {"stacks": set(), "models": set(), "systems": {}, "faults": []}
+    unknown: dict[str, list[str]] = {}
+    for host in hosts:
+        variables = hostvars[host]
+        groups = set(variables["group_names"])
+        if groups & {"controllers", "workers", "builders"}:
+            plan["stacks"].add(variables.get("fastchat_stack", ""))
+        if groups & {"workers", "builders"}:
+            plan["models"].add(variables.get("fastchat_model", ""))
+        system = variables.get("fleet_system", "not set")
+        if system == "none":
+            continue
+        if system not in there:
+            unknown.setdefault(system, []).append(host)
+            continue
+        packages = packages_of(variables, groups, Path(root))
+        if packages:
+            plan["systems"].setdefault(system, set()).update(packages | set(ALWAYS["deb"]))
+    plan["faults"] += [
+        f"fleet_system of {', '.join(names)} is {system}, wanted one of {', '.join(there)}, or none where packages come"
+        " from elsewhere: no host is asked while a bundle is made."
+        for system, names in unknown.items()
+    ]
+    plan["stacks"], plan["models"] = sorted(plan["stacks"]), sorted(plan["models"])
+    plan["systems"] = {name: sorted(packages) for name, packages in sorted(plan["systems"].items())}
+    return plan
+
+
+def bundle_faults(fleet_bundle: str, bundle_dir: str) -> list[str]:
+    """Return one sentence for each of the two variables that can not be used."""
+    faults = []
+    if not str(fleet_bundle).startswith(("/", "http://", "https://")):
+        faults.append(
+            f"fleet_bundle is {fleet_bundle!r}, wanted an absolute path on the hosts or the URL of the site's mirror,"
+            " such as http://mirror01:21080."
+        )
+    if not str(bundle_dir).startswith("/"):
+        faults.append(
+            f"bundle_dir is {bundle_dir or 'not set'!r}, wanted the absolute path of the bundle on the control node:"
+            " its manifest is what hosts are held to."
+        )
+    return faults
+
+
+def bundle_sources(model: dict, manifest: dict, bundle: str) -> dict:
+    """Return a model's sources as the bundle has them, every file by its sha256; {} when it does not have all."""
+    found = {}
+    for source in model["sources"]:
+        prefix = f"models/{model['name']}/{source}/"
+        files = {n.removeprefix(prefix): entry for n, entry in manifest["files"].items() if n.startswith(prefix)}
+        if not files:
+            return {}
+        url = f"{bundle.rstrip('/')}/{prefix.rstrip('/')}"
+        if bundle.startswith("/"):
+            sums = {name: entry["sha256"] for name, entry in sorted(files.items())}
+            found[source] = {"kind": "path", "url": url, "sha256": sums}
+        else:
+            listed = [{"name": name, **entry} for name, entry in sorted(files.items())]
+            found[source] = {"kind": "http", "url": url, "files": listed}
+    return found
+
+
+class FilterModule:
+    """Names for templates."""
+
+    def filters(self) -> dict:
+        """Return the filters by name."""
+        return {"bundle_faults": bundle_faults, "bundle_plan": bundle_plan, "bundle_sources": bundle_sources}
