@@ -24,7 +24,8 @@ def bring_up(name: str = "demo", layout: str = "demo") -> None:
     """Bring up what stands in for hosts, hub and wheelhouse; all of it stays as it is when it is there."""
     wanted = yaml.safe_load(LAYOUTS.read_text())[layout]
     wheels = wheelhouse.ensure(**wanted["wheelhouse"])
-    fleet.up(name, wanted["hosts"], [f"{wheels}:/srv/wheelhouse:ro"])
+    internal = wanted.get("internal", False)
+    fleet.up(name, wanted["hosts"], [] if internal else [f"{wheels}:/srv/wheelhouse:ro"], internal)
     if wanted["hub"]:
         hub.up(name)
 

@@ -50,6 +50,11 @@ def address_of(fleet: str, host: str) -> str:
     return f"{networks[0]['subnets'][0]['subnet'].rsplit('.', 1)[0]}.{10 + sum(host.encode()) % 200}"
 
 
+def is_internal(fleet: str) -> bool:
+    """Return whether a fleet's network has no way out; only this machine, on the bridge itself, reaches its hosts."""
+    return bool(json.loads(podman("network", "inspect", prefix(fleet)))[0].get("internal"))
+
+
 def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
     """Start one container of a kind of image unless it runs already; return its name once systemd has booted."""
     name = f"{prefix(fleet)}-{host}"
@@ -57,12 +62,14 @@ def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
     if podman("ps", "--quiet", "--filter", f"name=^{name}$"):
         return name
     podman("rm", "--force", "--ignore", name)
+    # Publishing a port wants a way out: on an internal network ssh goes straight to the host's address.
+    door = [] if is_internal(fleet) else ["--publish", "127.0.0.1::22"]
     mounts = [part for volume in volumes for part in ("--volume", volume)]
     podman(
         "run", "--detach", "--name", name, "--hostname", host, "--label", f"fastchat-fleet={prefix(fleet)}",
         "--network", prefix(fleet), "--network-alias", host, "--ip", address_of(fleet, host),
         "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE",
-        "--security-opt", "label=disable", *limits(), *mounts, "--publish", "127.0.0.1::22", root, "/sbin/init",
+        "--security-opt", "label=disable", *limits(), *mounts, *door, root, "/sbin/init",
     )  # fmt: skip
     wait_booted(name)
     return name
@@ -91,10 +98,10 @@ def authorize(name: str, public_key: str) -> str:
     return podman("exec", "--interactive", name, "sh", "-c", script, stdin=public_key)
 
 
-def up(fleet: str, hosts: dict[str, str], volumes: list[str]) -> None:
+def up(fleet: str, hosts: dict[str, str], volumes: list[str], internal: bool = False) -> None:
     """Bring up a network and its hosts ({name: kind of image}), and write ``.testbed/<fleet>/ssh_config``.
 
-    Running it again changes nothing.
+    From an ``internal`` network nothing leads out. Running it again changes nothing.
     """
     tools.ensure(tools.TESTBED)
     state = STATE / fleet
@@ -102,15 +109,18 @@ def up(fleet: str, hosts: dict[str, str], volumes: list[str]) -> None:
     key = state / "id_ed25519"
     if not key.exists():
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", prefix(fleet), "-f", str(key)], check=True)
-    subprocess.run(["podman", "network", "create", prefix(fleet)], check=False, capture_output=True)
+    closed = ["--internal"] if internal else []
+    subprocess.run(["podman", "network", "create", *closed, prefix(fleet)], check=False, capture_output=True)
     known, config = [], []
     for host, kind in hosts.items():
         name = start(fleet, host, kind, volumes)
         host_key = authorize(name, key.with_suffix(".pub").read_text())
-        port = podman("port", name, "22/tcp").rsplit(":", 1)[1]
+        address, port = address_of(fleet, host), "22"
+        if not is_internal(fleet):
+            address, port = podman("port", name, "22/tcp").rsplit(":", 1)
         known.append(f"{host} {' '.join(host_key.split()[:2])}")
         config.append(
-            f"Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  HostKeyAlias {host}\n  User root\n"
+            f"Host {host}\n  HostName {address}\n  Port {port}\n  HostKeyAlias {host}\n  User root\n"
             f"  IdentityFile {key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {state / 'known_hosts'}\n"
             "  StrictHostKeyChecking yes\n"
         )
