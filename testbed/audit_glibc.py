@@ -178,6 +178,7 @@ def main(arguments: list[str]) -> None:
     if glibc not in BASELINES:
         sys.exit(f"stack {options.stack} wants glibc {glibc}, known are {sorted(BASELINES)}: add its row to BASELINES.")
     lock = options.files / "locks" / f"{stack['lock']}.txt"
+    print(f"## {options.stack}, lock {digest_of(lock.read_bytes())}, against glibc {glibc}\n", flush=True)
     count, audited = 0, []
     for path in wheels(lock, stack):
         count += 1

@@ -12,10 +12,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging import tags
 
 from testbed import audit_glibc, elf_needs
-from testbed.paths import digest_of
+from testbed.paths import CLONE, LOCKS, digest_of
 from testbed.wheelhouse import wheel_platforms
 
 OLD, NEW = audit_glibc.BASELINES["2.17"], audit_glibc.BASELINES["2.28"]
@@ -175,3 +176,14 @@ def test_wheels_are_asked_for_with_the_tags_that_pip_itself_takes():
         *list(tags.platform_tags())[1:],
         "linux_x86_64",
     ]
+
+
+STACKS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CLONE / "files" / "stacks").glob("*.yml"))}
+
+
+@pytest.mark.parametrize("stack", [name for name, stack in STACKS.items() if str(stack["glibc"]) == "2.17"])
+def test_the_published_table_is_of_the_lock_that_is_here(stack):
+    published = (CLONE / "docs" / "EL7-GLIBC.md").read_text()
+    lock = digest_of((LOCKS / f"{STACKS[stack]['lock']}.txt").read_bytes())
+    assert f"## {stack}, lock {lock}, against glibc 2.17\n" in published, f"run: make audit-glibc STACK={stack}"
+    assert f"Stack {stack} loads on glibc 2.17." in published
