@@ -1,5 +1,6 @@
 """The inventory that operators copy: sound, complete, and true about every default."""
 
+import functools
 import itertools
 import json
 import re
@@ -21,12 +22,14 @@ SPECS = {
 HIDDEN, ITS_KNOBS = "fastchat_service", {"fastchat_service_gate_seconds"}
 
 
+@functools.cache
 def passed_by_playbooks():
     """Variables that playbooks hand to roles: an inventory that sets them changes nothing."""
     plays = itertools.chain.from_iterable(yaml.safe_load(path.read_text()) for path in CLONE.glob("playbooks/*.yml"))
     return {name for play in plays for role in play.get("roles", []) for name in role.get("vars", {})}
 
 
+@functools.cache
 def knobs():
     """Return {variable: its option in the spec} of all that an operator may set."""
     options = {
@@ -52,6 +55,7 @@ def blocks(text):
             comment, used = [], False
 
 
+@functools.cache
 def written():
     """Return {variable: [(value, set, comment, file)]} over the example's group_vars."""
     found = {}

@@ -81,7 +81,8 @@ def test_no_promise_for_newer_systemd_is_left_without_a_unit_that_makes_it():
 def test_every_template_of_every_role_was_rendered_for_every_host_that_gets_it():
     playbooks = sorted(path.name for path in (CLONE / "playbooks").glob("*.yml") if path.name != "site.yml")
     files = [file for name in playbooks for file in Fleet(EXAMPLE).templates(name)]
-    assert {file.source for file in files} == {path.name for path in CLONE.glob("roles/*/templates/**/*.j2")}
+    unseen = {path.name for path in CLONE.glob("roles/*/templates/**/*.j2")} - {file.source for file in files}
+    assert not unseen, "no play renders them (what tasks register before goes into rendering.REGISTERED)"
     for file in files:
         assert "{{" not in file.text and "{%" not in file.text, file.path
 
