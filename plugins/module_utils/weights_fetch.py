@@ -17,7 +17,7 @@ import shutil
 import stat
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, TextIO, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, TextIO, Tuple
 
 from . import fetch_lfs, fetch_sources
 from .fetch_base import (
@@ -54,6 +54,7 @@ class Options(NamedTuple):
     token: str = ""
     check_mode: bool = False
     stream: Optional[TextIO] = None
+    only: Optional[Tuple[str, ...]] = None  # patterns of the files to fetch now; the others stay as they are
 
 
 class Progress:
@@ -389,9 +390,9 @@ def selected(items: List[Item], patterns: List[str], dest: str) -> List[Item]:
     return list(chosen.values())
 
 
-def matched(name: str, patterns: List[str]) -> bool:
-    """Return whether any shell pattern names a file."""
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+def matched(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether any shell pattern, or its very name, names a file."""
+    return name in patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def pinned(items: List[Item], sums: Dict[str, str]) -> List[Item]:
@@ -530,10 +531,11 @@ def resolve(source: Dict[str, Any], options: Options) -> str:
 
 
 def fetch(source: Dict[str, Any], dest: str, options: Options = Options()) -> Dict[str, Any]:  # noqa: B008 (immutable)
-    """Bring ``dest`` to what ``source`` has; return changed, revision, files, bytes_total, bytes_fetched, seconds.
+    """Bring ``dest`` to what ``source`` has: {kind, url, revision, files, sha256, endpoint}.
 
-    ``source`` is {kind, url, revision, files, sha256, endpoint}. In check mode nothing is written and bytes_fetched is
-    what would be. Raises FetchError with one sentence.
+    Returns changed, revision, files, bytes_total, bytes_fetched, seconds, and names, all files that the source has for
+    us; with ``options.only`` the others describe what those patterns name. In check mode nothing is written and
+    bytes_fetched is what would be. Raises FetchError with one sentence.
     """
     source, dest = checked_source(source), os.path.abspath(dest)
     try:
@@ -559,19 +561,23 @@ def _fetch(source: Dict[str, Any], dest: str, options: Options, keep: Tuple) -> 
     with Source(source, options, dest, keep) as opened:
         commit = opened.resolved()
         if commit and known == commit and all(state.unchanged(name) for name in state.files):
-            return result(False, commit, state.described(list(state.files)), 0, begun)
+            names = sorted(state.files)
+            chosen = [name for name in names if options.only is None or matched(name, options.only)]
+            return dict(result(False, commit, state.described(chosen), 0, begun), names=names)
         found = opened.listing()
         patterns = [] if source["kind"] == "http" else source["files"]
-        items = pinned(selected(found.items, patterns, dest), source["sha256"])
+        every = pinned(selected(found.items, patterns, dest), source["sha256"])
         if source["kind"] == "path":
-            items = [as_known(item, state) for item in items]
+            every = [as_known(item, state) for item in every]
+        items = [item for item in every if options.only is None or matched(item.name, options.only)]
+        names = sorted(item.name for item in every)
         rest = [item for item in items if not state.knows(item)]
         if options.check_mode:
             rest = [item for item in rest if not right(item, dest)]
             files = {item.name: {"size": item.size, "sha256": item.sha256} for item in items}
             there = sum(part_size(item, dest) for item in rest)
             missing = sum(max(0, item.size) for item in rest) - there
-            return result(bool(rest), found.revision, files, missing, begun)
+            return dict(result(bool(rest), found.revision, files, missing, begun), names=names)
         check_space(rest, dest)
         opened.retried(
             lambda: found.prepare([i for i in rest if i.size and not plain_file(os.path.join(dest, i.name))])
@@ -580,20 +586,22 @@ def _fetch(source: Dict[str, Any], dest: str, options: Options, keep: Tuple) -> 
         state.revision = ""
         before = {name: state.files[name]["sha256"] for name in former}
         got = run_all(items, rest, dest, state, options) if rest else 0
-    names = {item.name for item in items}
-    for name in former - names:
+    for name in former - set(names):
         # Of an older revision; only what we wrote ourselves is removed.
         remove(place(dest, name))
         remove(place(dest, name) + PART)
         del state.files[name]
-    state.revision = found.revision or fetch_sources.list_revision(
-        [item._replace(sha256=state.files[item.name]["sha256"]) for item in items]
-    )
-    after = {name: state.files[name]["sha256"] for name in names}
-    if rest or former - names or known != state.revision:
+    if all(item.name in state.files and (item in items or state.knows(item)) for item in every):
+        state.revision = found.revision or fetch_sources.list_revision(
+            [item._replace(sha256=state.files[item.name]["sha256"]) for item in every]
+        )
+    after = {item.name: state.files[item.name]["sha256"] for item in items}
+    if rest or former - set(names) or known != state.revision:
         state.save()
         sync_folder(dest)
-    return result(before != after or got > 0, state.revision, state.described(list(names)), got, begun)
+    changed = got > 0 or any(before.get(name) != sha256 for name, sha256 in after.items()) or former - set(names)
+    revision = found.revision or state.revision
+    return dict(result(bool(changed), revision, state.described(list(after)), got, begun), names=names)
 
 
 def result(changed: bool, revision: str, files: Dict[str, Any], fetched: int, begun: float) -> Dict[str, Any]:

@@ -34,6 +34,12 @@ options:
       endpoint: {description: "Mirror of the hub, instead of HF_ENDPOINT.", type: str}
       bytes: {description: "About how much it is; for people, not read.", type: int}
   dest: {description: The directory. Not wanted with O(resolve_only)., type: path}
+  only:
+    description:
+      - Shell patterns of the source's files to fetch now. Others stay as they are, and a later run without it fetches
+        them. A pattern that names nothing is no error. Without it, all are fetched.
+    type: list
+    elements: str
   resolve_only: {description: Only say which commit the revision stands for., type: bool, default: false}
   workers: {description: Files fetched at a time., type: int, default: 8}
   retries: {description: Attempts after the first that gain less than 1 MiB., type: int, default: 5}
@@ -59,6 +65,7 @@ files: {description: "{name: {size, sha256}}; in check mode sha256 may be ''.", 
 bytes_total: {description: Bytes of all files., type: int, returned: with dest}
 bytes_fetched: {description: "Bytes that came; in check mode, that would come.", type: int, returned: with dest}
 seconds: {description: Wall time., type: float, returned: with dest}
+names: {description: "All files that the source has for us, with O(only) too.", type: list, returned: with dest}
 """
 
 import sys
@@ -86,6 +93,7 @@ def main():
     spec = {
         "source": {"type": "dict", "required": True, "options": SOURCE},
         "dest": {"type": "path"},
+        "only": {"type": "list", "elements": "str"},
         "resolve_only": {"type": "bool", "default": False},
         "workers": {"type": "int", "default": 8},
         "retries": {"type": "int", "default": 5},
@@ -108,6 +116,7 @@ def main():
         lock_wait=module.params["lock_wait"],
         token=module.params["token"] or "",
         check_mode=module.check_mode,
+        only=None if module.params["only"] is None else tuple(module.params["only"]),
     )
     try:
         if module.params["resolve_only"]:

@@ -187,6 +187,57 @@ def test_patterns_choose_and_leave_out(hub, tmp_path):
     assert "*.safetensors" in refusal({**source, "files": ["*.safetensors"]}, tmp_path / "other")
 
 
+@pytest.mark.parametrize("kind", ["git_lfs", "hub", "http", "path"])
+def test_a_part_now_and_the_rest_later(hub, tmp_path, kind):
+    """Only what is named comes, what is there stays, and the state never says that all were there."""
+    everything = {**LARGE, **SMALL}
+    hub.files.update(everything)
+    commit(tmp_path / "folder", everything)
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in everything.items()}
+    source = {
+        "git_lfs": lambda: lfs(hub)[0],
+        "hub": lambda: {"kind": "hub", "url": REPOSITORY, "revision": "main", "endpoint": hub.url},
+        "http": lambda: {
+            "kind": "http",
+            "url": f"{hub.url}/files",
+            "files": [{"name": name, "sha256": sums[name]} for name in everything],
+        },
+        "path": lambda: {"kind": "path", "url": str(tmp_path / "folder")},
+    }[kind]()
+    dest = tmp_path / "dest"
+
+    def part(*only, **options):
+        return fetch(source, str(dest), QUICK._replace(only=only, **options))
+
+    would = part("*.json", "nothing", check_mode=True)
+    assert would["changed"] and not dest.exists()
+    first = part("*.json", "nothing")
+    assert there(dest) == {"config.json": SMALL["config.json"]} and set(first["files"]) == {"config.json"}
+    assert first["names"] == would["names"] == sorted(everything)
+    assert json.loads((dest / STATE).read_text())["revision"] == ""
+    assert part("*.json")["changed"] is False
+    second = part("sub/b.bin")
+    assert set(there(dest)) == {"config.json", "sub/b.bin"} and second["changed"]
+    assert second["bytes_fetched"] == (0 if kind == "path" else 2_000_000)
+    (dest / "sub/b.bin").unlink()  # or a hard link's source would change too
+    (dest / "sub/b.bin").write_bytes(b"rotten")
+    hub.seen.clear()
+    whole = fetch(source, str(dest), QUICK)
+    assert there(dest) == everything and whole["changed"] and set(whole["files"]) == set(everything)
+    if kind != "path":
+        assert whole["bytes_fetched"] == sum(map(len, everything.values())) - len(SMALL["config.json"])
+        assert "config.json" not in [path.rpartition("/")[2] for method, path, _ in hub.seen if method == "GET"]
+    assert json.loads((dest / STATE).read_text())["revision"] == whole["revision"] != ""
+    again = part("*.json")
+    assert not again["changed"] and set(again["files"]) == {"config.json"} and again["names"] == sorted(everything)
+    assert fetch(source, str(dest), QUICK)["changed"] is False
+    (dest / "a.bin").unlink()
+    assert not part("*.json")["changed"]
+    assert json.loads((dest / STATE).read_text())["revision"] == ""
+    fetch(source, str(dest), QUICK)
+    assert there(dest) == everything
+
+
 def test_lfsconfig_names_the_server(hub, tmp_path):
     config = b"[lfs]\n\turl = %s/elsewhere/info/lfs\n" % hub.url.encode()
     url, _identity = hub.repository("model.git", LARGE, {".lfsconfig": config})
