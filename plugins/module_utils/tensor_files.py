@@ -27,6 +27,12 @@ DIGITS_LIMIT = 20  # of an integer in JSON: 2**63 has 19
 LFS_POINTER = b"version https://git-lfs"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN_INDEX = "pytorch_model.bin.index.json"
+MODEL_FILES = (  # what tells a model directory's format, in the order in which transformers looks
+    ("model.safetensors", "safetensors"),
+    (SAFETENSORS_INDEX, "safetensors"),
+    ("pytorch_model.bin", "bin"),
+    (BIN_INDEX, "bin"),
+)
 
 
 class WeightsError(Exception):
@@ -593,34 +599,46 @@ def bin_pickle(entries: list[tuple[str, DType, tuple[int, ...]]]) -> bytes:
 # --- model directories ------------------------------------------------------------------------------------------------
 
 
-def read_model(folder: str) -> Model:
-    """Return what a model directory holds, index and headers compared; looked for in transformers' own order."""
-    for name, kind in (
-        ("model.safetensors", "safetensors"),
-        (SAFETENSORS_INDEX, "safetensors"),
-        ("pytorch_model.bin", "bin"),
-        (BIN_INDEX, "bin"),
-    ):
+def read_model(folder: str, wanted: frozenset[str] | None = None) -> Model:
+    """Return what a model directory holds, index and headers compared; looked for in transformers' own order.
+
+    With ``wanted``, only those tensors, and only the shards that hold them need be there.
+    """
+    for name, kind in MODEL_FILES:
         if not os.path.lexists(os.path.join(folder, name)):
             continue
-        if not name.endswith(".json"):
-            path = regular_file(folder, name)
-            return Model(folder, kind, (path,), read_tensors(path))
-        return Model(folder, kind, *_indexed(folder, name))
+        if name.endswith(".json"):
+            shards, tensors = _indexed(folder, name, wanted)
+        else:
+            shards = (regular_file(folder, name),)
+            tensors = read_tensors(shards[0])
+        if wanted is not None:
+            if missing := sorted(wanted - set(tensors)):
+                raise WeightsError(f"{missing[0][:100]!r} is not in {folder}, where it was wanted.")
+            tensors = {name: tensor for name, tensor in tensors.items() if name in wanted}
+        return Model(folder, kind, shards, tensors)
     raise WeightsError(
         f"{folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor an index of shards."
     )
 
 
-def _indexed(folder: str, index: str) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-    """Return (shards, tensors) of a sharded model; each tensor must lie in the shard that the index names."""
+def read_weight_map(folder: str, index: str) -> dict[str, str]:
+    """Return {tensor: shard} of an index."""
     weight_map = read_json(folder, index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(type(shard) is str for shard in weight_map.values()):
         raise WeightsError(f"{index} in {folder} has no usable weight_map.")
     if other := sorted(name for name in set(weight_map.values()) if not name.endswith((".safetensors", ".bin"))):
         raise WeightsError(f"{index} in {folder} names {other[0][:100]!r}, wanted .safetensors or .bin files.")
+    return weight_map
+
+
+def _indexed(
+    folder: str, index: str, wanted: frozenset[str] | None = None
+) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+    """Return (shards, tensors) of a sharded model; each tensor must lie in the shard that the index names."""
+    weight_map = read_weight_map(folder, index)
     tensors: dict[str, Tensor] = {}
-    shards = sorted(set(weight_map.values()))
+    shards = sorted({shard for name, shard in weight_map.items() if wanted is None or name in wanted})
     paths = [regular_file(folder, shard) for shard in shards]
     for shard, path in zip(shards, paths):  # noqa: B905 (Python 3.9)
         for name, tensor in sorted(read_tensors(path).items(), key=lambda item: item[1].offset):
@@ -628,7 +646,7 @@ def _indexed(folder: str, index: str) -> tuple[tuple[str, ...], dict[str, Tensor
                 said = weight_map.get(name, "no file")[:100]
                 raise WeightsError(f"{name} lies in {path}, but {index} in {folder} says {said!r}.")
             tensors[name] = tensor
-    if missing := sorted(set(weight_map) - set(tensors)):
+    if missing := sorted(name for name in set(weight_map) - set(tensors) if weight_map[name] in shards):
         name = missing[0]
         raise WeightsError(f"{name[:100]!r} is not in {weight_map[name]}, where {index} in {folder} says it is.")
     return tuple(paths), tensors

@@ -115,6 +115,17 @@ class Plan(NamedTuple):
     fingerprint: str
 
 
+class Part(NamedTuple):
+    """Some files of a target: {shard: its tensors' names}, those of a ``linked`` whole model without names.
+
+    ``others`` are the target's other shards, {shard: (its tensors' names, their bytes)}, when its index is wanted too.
+    """
+
+    shards: dict[str, list[str]]
+    linked: bool = False
+    others: dict[str, tuple[list[str], int]] | None = None
+
+
 # --- planning: reads headers, writes nothing --------------------------------------------------------------------------
 
 
@@ -188,9 +199,12 @@ def sharded(items: list[Item], shard_bytes: int, output: str) -> tuple[Shard, ..
     names = [f"{stem}-{number:05d}-of-{len(groups):05d}.{suffix}" for number in range(1, len(groups) + 1)]
     if len(groups) == 1:
         names = [f"{stem}.{suffix}"]
-    # Wide elements first, so that each tensor stays aligned to its element's size.
-    by_width = [tuple(sorted(group, key=lambda item: -item.dtype.size)) for group in groups]
-    return tuple(Shard(name, group) for name, group in zip(names, by_width))  # noqa: B905 (Python 3.9)
+    return tuple(Shard(name, by_width(group)) for name, group in zip(names, groups))  # noqa: B905 (Python 3.9)
+
+
+def by_width(items: list[Item]) -> tuple[Item, ...]:
+    """Return the tensors of a file in their order there: wide elements first, so that each stays aligned to its own."""
+    return tuple(sorted(items, key=lambda item: -item.dtype.size))
 
 
 def as_json(value: Any) -> bytes:
@@ -259,6 +273,43 @@ def make_plan(base_dir: str, delta_dir: str | None, output: str, shard_bytes: in
         size = sum(item.size for item in items)
     sources = [os.stat(path) for model in (base, delta) if model for path in model.shards]
     inputs = [ENGINE, output, shard_bytes, [[status.st_size, status.st_mtime_ns] for status in sources]]
+    inputs += [[name, hashlib.sha256(data).hexdigest()] for name, data in sorted(small.items())]
+    return Plan(output, shards, small, size, hashlib.sha256(as_json(inputs)).hexdigest())
+
+
+def make_part(base_dir: str, delta_dir: str | None, output: str, part: Part) -> Plan:
+    """Lay out only some files of a target: their tensors are known, so only the sources that hold those need be there.
+
+    Their order in a file is that of the base, as in the whole target; so the file has the same bytes.
+    """
+    wanted = frozenset(name for names in part.shards.values() for name in names)
+    nothing = [Model(folder, "", (), {}) for folder in (base_dir, delta_dir) if folder]
+    base, *more = [read_model(model.folder, wanted) for model in nothing] if wanted else nothing
+    delta = more[0] if more else None
+    small = small_files(base, delta)
+    index = SAFETENSORS_INDEX if output == "safetensors" else BIN_INDEX
+    if part.linked:
+        shards = tuple(Shard(name, (), regular_file(base_dir, name)) for name in sorted(part.shards))
+        text = content(base_dir, index, HEADER_LIMIT)
+        small.update({index: text} if text else {})
+        size = sum(os.stat(shard.source or "").st_size for shard in shards)
+    else:
+        items = (paired(base, delta) if delta else _kept(base)) if wanted else []
+        shards = tuple(
+            Shard(name, by_width([item for item in items if item.name in set(names)]))
+            for name, names in sorted(part.shards.items())
+        )
+        if lost := sorted(wanted - {item.name for item in items}):
+            raise WeightsError(f"{lost[0][:100]!r} is in no target that is made of {base_dir}.")
+        size = sum(item.size for item in items)
+        if part.others is not None:
+            weight_map = {name: shard for shard, (names, _size) in part.others.items() for name in names}
+            weight_map.update({item.name: shard.name for shard in shards for item in shard.items})
+            total = size + sum(size for _names, size in part.others.values())
+            small[index] = as_json({"metadata": {"total_size": total}, "weight_map": weight_map})
+    paths = [path for model in (base, *more) for path in model.shards]
+    sources = [os.stat(path) for path in paths + [shard.source for shard in shards if shard.source]]
+    inputs = [ENGINE, output, part, [[status.st_size, status.st_mtime_ns] for status in sources]]
     inputs += [[name, hashlib.sha256(data).hexdigest()] for name, data in sorted(small.items())]
     return Plan(output, shards, small, size, hashlib.sha256(as_json(inputs)).hexdigest())
 
@@ -690,11 +741,13 @@ def convert(
     threads: int | None = None,
     check: bool = False,
     good: tuple[str, dict[str, Any]] = ("", {}),
+    part: Part | None = None,
 ) -> dict[str, Any]:
     """Write ``target_dir`` out of a base and a delta, or out of a whole model (``delta_dir`` None).
 
     ``good`` is a directory that an earlier conversion of the same inputs made, and {name: {size, sha256}} of its files
-    that are still right: those are linked and compared, not made again.
+    that are still right: those are linked and compared, not made again. With ``part`` only those shards and the small
+    files are written, out of the sources that hold them.
 
     Returns {"changed": bool, "size": bytes of weights, "files": {name: {"size", "sha256"}}}; with ``check`` only
     plans, writes nothing, and ``files`` is empty unless the target is there. Raises WeightsError, one sentence.
@@ -702,7 +755,10 @@ def convert(
     target = os.path.abspath(target_dir)
     threads = threads or min(4, os.cpu_count() or 1)
     try:
-        plan = make_plan(base_dir, delta_dir, output, shard_bytes)
+        if part:
+            plan = make_part(base_dir, delta_dir, output, part)
+        else:
+            plan = make_plan(base_dir, delta_dir, output, shard_bytes)
         if os.path.lexists(target):
             return {"changed": False, "size": plan.size, "files": recorded(target, plan)}
         parent = os.path.dirname(target)

@@ -19,7 +19,9 @@ from multiprocessing.pool import ThreadPool  # hashlib lets other threads run wh
 
 BLOCK = 1 << 20
 MANIFEST, TIMES = "manifest.json", ".times.json"
-OURS = (MANIFEST, TIMES, MANIFEST + ".part", TIMES + ".part")  # a run that was killed may have left the parts
+RECORD = "conversion.json"  # of weights_convert, with times of its sources in it: only staging needs it
+# A run that was killed may have left the parts.
+OURS = (MANIFEST, TIMES, MANIFEST + ".part", TIMES + ".part", RECORD)
 
 
 class ReleaseError(Exception):
@@ -42,7 +44,7 @@ def time_of(path):
 
 
 def files_below(folder):
-    """Return the sorted relative names of all regular files below a directory, without manifest and times."""
+    """Return the sorted relative names of all regular files below a directory, without those that are ours."""
     names = []
     for parent, _folders, files in os.walk(folder):
         names += [os.path.relpath(os.path.join(parent, name), folder) for name in files]
@@ -164,6 +166,8 @@ def publish(root, digest, source, manifest):
     else:
         os.rename(source, release)
     flip(root, digest)
+    if os.path.isfile(os.path.join(release, RECORD)):
+        os.remove(os.path.join(release, RECORD))  # not before: it tells a conversion that its target is finished
     if os.path.isdir(source):
         os.rename(source, source + ".part")  # half removed, it must not look finished
         shutil.rmtree(source + ".part", ignore_errors=True)
@@ -174,18 +178,38 @@ def replace_files(release, source):
 
     Hard links, so that the source stays whole: a run that is killed in between does all of it again.
     """
-    for name in files_below(source) + [TIMES, MANIFEST]:
+    linked(release, source, files_below(source) + [TIMES, MANIFEST])
+    for name in set(files_below(release)) - set(files_below(source)):
+        os.remove(os.path.join(release, name))
+
+
+def linked(release, source, names):
+    """Put files of a directory in the place of a release's own, each in one step; what is linked from there stays."""
+    for name in names:
         final, beside = os.path.join(release, name), os.path.join(release, name + ".new")
         if not os.path.isdir(os.path.dirname(beside)):
             os.makedirs(os.path.dirname(beside), 0o755)
         if os.path.lexists(beside):
             os.remove(beside)
         if os.path.exists(final) and os.path.samefile(os.path.join(source, name), final):
-            continue  # linked from here: it was right
+            continue
         os.link(os.path.join(source, name), beside)
         os.rename(beside, final)
-    for name in set(files_below(release)) - set(files_below(source)):
-        os.remove(os.path.join(release, name))
+
+
+def mended(root, digest, source, names):
+    """Put files that were compared with a release's manifest in the place of its damaged ones, and make it current.
+
+    The manifest stays. Hard links, so that the source stays whole: a run that is killed in between does it again.
+    """
+    release = os.path.join(root, "releases", digest)
+    made_readable(source)
+    synced(source)
+    linked(release, source, names)
+    times = dict((name, time_of(os.path.join(release, name))) for name in names)
+    write_json(os.path.join(release, TIMES), dict(read_json(os.path.join(release, TIMES), {}), **times))
+    synced(release)
+    flip(root, digest)
 
 
 def current(root):

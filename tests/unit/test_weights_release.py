@@ -3,16 +3,19 @@ import os
 
 import pytest
 from weights_release import (
+    RECORD,
     ReleaseError,
     by_use,
     current,
     damaged,
     described,
     flip,
+    mended,
     previous,
     publish,
     read_json,
     superfluous,
+    suspects,
 )
 
 
@@ -76,6 +79,34 @@ def test_mending_keeps_the_files_that_were_linked_from_the_release_itself(root):
         ".times.json",
     }
     assert not source.exists()
+
+
+def test_mending_puts_only_the_named_files_and_keeps_the_manifest(root):
+    folder = release(root, "a", b"abc")
+    manifest, kept = (folder / "manifest.json").stat().st_ino, (folder / "sub" / "config").stat().st_ino
+    (folder / "weights").write_bytes(b"abx")
+    flip(str(root), release(root, "b", b"other").name)
+    source = root / "staging"
+    (source / "sub").mkdir(parents=True)
+    (source / "weights").write_bytes(b"abc")
+    (source / "sub" / "config").write_bytes(b"later")
+    mended(str(root), "a", str(source), ["weights"])
+    assert (root / "current" / "weights").read_bytes() == b"abc"
+    assert (folder / "sub" / "config").stat().st_ino == kept and (folder / "manifest.json").stat().st_ino == manifest
+    assert damaged(str(folder), read_json(str(folder / "manifest.json"))) == []
+    assert suspects(str(folder), read_json(str(folder / "manifest.json"))) == ([], [])  # nothing is read again
+
+
+def test_the_record_of_a_conversion_is_no_part_of_a_release(root):
+    """It has times of the sources in it: another host's, or a later one of the same release, would differ."""
+    folder = release(root, "a", b"abc")
+    source = root / "staging"
+    source.mkdir()
+    (source / "weights").write_bytes(b"abc")
+    (source / RECORD).write_bytes(b"{}")
+    publish(str(root), "b", str(source), {"inputs": {}, "files": described(str(source))})
+    assert sorted(os.listdir(root / "releases" / "b")) == [".times.json", "manifest.json", "weights"]
+    assert folder.exists()
 
 
 def test_what_was_hashed_while_it_was_written_is_not_read_again(tmp_path):
