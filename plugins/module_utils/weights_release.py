@@ -245,6 +245,25 @@ def superfluous(root, keep):
     return [name for name in by_use(root)[max(1, keep) :] if name != current(root)]
 
 
+def differences(before, after, path=""):
+    """Return "key: value before -> value after" for what differs in two dictionaries, keys of nested ones dotted."""
+    said = []
+    for key in sorted(set(before) | set(after)):
+        pair, name = (before.get(key), after.get(key)), path + key
+        if pair[0] == pair[1]:
+            continue
+        if all(isinstance(value, dict) for value in pair):
+            said += differences(pair[0], pair[1], name + ".")
+        else:
+            said.append("%s: %s -> %s" % ((name,) + tuple(json.dumps(value, sort_keys=True) for value in pair)))
+    return said
+
+
+def inputs_of(root, digest):
+    """Return what a release was made from, {} when its manifest does not say."""
+    return (read_json(os.path.join(root, "releases", digest, MANIFEST), {}) if digest else {}).get("inputs", {})
+
+
 def previous(root):
     """Return the digest to roll back to; raise ReleaseError when there is none."""
     others = [name for name in by_use(root) if name != current(root)]

@@ -341,13 +341,11 @@ def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, 
         "root": release,
         "digest": digest,
         "allowed": fleet,
-        "names": [],
+        "names": sorted(manifest["files"]),  # with p2p too: who lacks a few files does not join a swarm
     }
     if method == "p2p":
         info = torrent_info(release, manifest, cache)
         settings["info_hash"] = hashlib.sha1(info, usedforsecurity=False).hexdigest()
-    else:
-        settings["names"] = sorted(manifest["files"])
     program = written(os.path.join(state, "weights_server.py"), source.encode(), user)
     config = written(os.path.join(state, "server.json"), json.dumps(settings).encode(), user)
     start(state, "server", [sys.executable, "-sE", program, config], lifetime, user)
@@ -513,15 +511,16 @@ def fetch_http(base, folder, manifest, stall):
 
 
 def fetch_rsync(url, folder, manifest, stall, *, limit=0, user=None):
-    """Fetch a release from an rsync daemon, again and again until all is there; RuntimeError with one sentence.
+    """Fetch a manifest's files from an rsync daemon, again and again until all are there; RuntimeError, one sentence.
 
     ``--append`` goes on where a cut file ends; what that trusts is judged by sha256 afterwards.
     """
-    command = ["rsync", "--recursive", "--append", "--timeout=%d" % min(60, stall), "--bwlimit=%d" % (limit // 1024)]
-    command += ["--exclude=/manifest.json", url, folder + "/"]
+    command = ["rsync", "--append", "--timeout=%d" % min(60, stall), "--bwlimit=%d" % (limit // 1024)]
+    command += ["--from0", "--files-from=-", url, folder + "/"]
+    names = "\0".join(sorted(manifest["files"]))
 
     def once():
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **identity(user))
+        done = subprocess.run(command, input=names, capture_output=True, text=True, check=False, **identity(user))
         if done.returncode:
             raise OSError(" ".join(done.stderr.split())[-400:])
 

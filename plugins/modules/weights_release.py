@@ -12,14 +12,15 @@ description:
   - Releases lie in C(root/releases/<digest>), each with its manifest.json; C(root/current) links to one.
   - C(present) says whether the release is there and right, and points C(current) to it.
   - C(published) describes O(source), writes all through to the disk, renames it to its digest and flips C(current).
-  - C(rolled_back) flips C(current) to the release that was used before.
+  - C(mended) puts the files of O(source), if they are what the manifest says, in the place of the release's own.
+  - C(rolled_back) flips C(current) to the release that was used before, if that is whole.
   - C(pruned) removes all but the last O(keep) releases; never the current one.
 options:
   root: {description: The model's directory., type: path, required: true}
   state:
     description: What is wanted.
     type: str
-    choices: [present, published, rolled_back, pruned]
+    choices: [present, published, mended, rolled_back, pruned]
     default: present
   digest: {description: Name of the release; the digest of all its inputs., type: str}
   source: {description: The finished directory on the same file system., type: path}
@@ -39,10 +40,14 @@ EXAMPLES = r"""
   weights_release: {root: /srv/fastchat/models/m, digest: 0f3a}
 """
 RETURN = r"""
-published: {description: Whether the release is whole and current., type: bool, returned: state is present or published}
+published: {description: Whether the release is whole and current., type: bool, returned: unless rolled back or pruned}
 damaged: {description: Files of it that are missing or wrong., type: list, elements: str, returned: state is present}
+files: {description: Size and sha256 of its files by its manifest., type: dict, returned: state is present}
 good: {description: Size and sha256 of its files that are right., type: dict, returned: state is present}
 current: {description: The digest that current points to., type: str, returned: always}
+was: {description: The digest that current pointed to., type: str, returned: state is rolled_back}
+now: {description: "The digest that it points to now; in check mode, would.", type: str, returned: state is rolled_back}
+differs: {description: In which inputs the two differ., type: list, elements: str, returned: state is rolled_back}
 removed: {description: Digests that were removed., type: list, elements: str, returned: state is pruned}
 """
 
@@ -56,7 +61,11 @@ from ansible.module_utils.weights_release import (
     current,
     damaged,
     described,
+    differences,
+    files_below,
     flip,
+    inputs_of,
+    mended,
     previous,
     publish,
     read_json,
@@ -69,13 +78,14 @@ def present(asked, dry):
     release = os.path.join(asked["root"], "releases", asked["digest"])
     manifest = read_json(os.path.join(release, MANIFEST))
     if manifest is None:
-        return {"changed": False, "published": False, "damaged": [], "good": {}}
+        return {"changed": False, "published": False, "damaged": [], "good": {}, "files": {}}
     bad = damaged(release, manifest, full=asked["verify"] == "full", note=not dry)
     good = dict((name, entry) for name, entry in manifest["files"].items() if name not in bad)
     elsewhere = current(asked["root"]) != asked["digest"]
     if not bad and not dry:
         flip(asked["root"], asked["digest"])
-    return {"changed": elsewhere and not bad, "published": not bad, "damaged": bad, "good": good}
+    found = {"published": not bad, "damaged": bad, "good": good, "files": manifest["files"]}
+    return dict(found, changed=elsewhere and not bad)
 
 
 def published(asked, dry):
@@ -87,12 +97,33 @@ def published(asked, dry):
     return {"changed": True, "published": True, "diff": {"before": "", "after": asked["digest"] + "\n"}}
 
 
+def mend(asked, dry):
+    """Put what is in the source in its place."""
+    if not dry:
+        release = os.path.join(asked["root"], "releases", asked["digest"])
+        files, made = read_json(os.path.join(release, MANIFEST))["files"], described(asked["source"], asked["known"])
+        for name in sorted(made):
+            if made[name] != files.get(name):
+                said = "%s in %s is not what the manifest of %s says; publish the whole release again."
+                raise ReleaseError(said % (name, asked["source"], release))
+        mended(asked["root"], asked["digest"], asked["source"], files_below(asked["source"]))
+        shutil.rmtree(asked["source"])
+    return {"changed": True, "published": True}
+
+
 def rolled_back(asked, dry):
     """Flip to the release used before."""
-    was, wanted = current(asked["root"]), previous(asked["root"])
+    root, was, wanted = asked["root"], current(asked["root"]), previous(asked["root"])
+    release = os.path.join(root, "releases", wanted)
+    bad = damaged(release, read_json(os.path.join(release, MANIFEST)), note=not dry)
+    if bad:
+        said = "%s has damaged files (%s), wanted a whole release to roll back to; publish it again."
+        raise ReleaseError(said % (release, ", ".join(bad)))
+    differs = differences(inputs_of(root, was), inputs_of(root, wanted))
     if not dry:
-        flip(asked["root"], wanted)
-    return {"changed": True, "diff": {"before": was + "\n", "after": wanted + "\n"}}
+        flip(root, wanted)
+    diff = {"before": was + "\n", "after": wanted + "\n"}
+    return {"changed": True, "was": was, "now": wanted, "differs": differs, "diff": diff}
 
 
 def pruned(asked, dry):
@@ -105,8 +136,8 @@ def pruned(asked, dry):
 
 
 def main():
-    """Map arguments, check mode and errors onto one of the four."""
-    states = {"present": present, "published": published, "rolled_back": rolled_back, "pruned": pruned}
+    """Map arguments, check mode and errors onto one of the five."""
+    states = {"present": present, "published": published, "mended": mend, "rolled_back": rolled_back, "pruned": pruned}
     spec = {
         "root": {"type": "path", "required": True},
         "state": {"type": "str", "choices": sorted(states), "default": "present"},
@@ -118,7 +149,8 @@ def main():
         "verify": {"type": "str", "choices": ["quick", "full"], "default": "quick"},
         "keep": {"type": "int", "default": 2},
     }
-    required = [("state", "present", ["digest"]), ("state", "published", ["digest", "source"])]
+    required = [("state", "present", ["digest"])]
+    required += [("state", state, ["digest", "source"]) for state in ("published", "mended")]
     module = AnsibleModule(argument_spec=spec, required_if=required, supports_check_mode=True)
     try:
         result = states[module.params["state"]](module.params, module.check_mode)

@@ -35,7 +35,7 @@ RETURN = r"""
 digest: {description: Name of the release., type: str, returned: unless stopped}
 manifest: {description: Its manifest., type: dict, returned: unless stopped}
 torrent: {description: 'The torrent in base64, empty but for C(p2p).', type: str, returned: when started}
-url: {description: Where files are fetched from by C(http) and C(rsync)., type: str, returned: when started}
+url: {description: 'Where files are fetched from, by C(rsync) or else C(http).', type: str, returned: when started}
 """
 
 import base64
@@ -47,7 +47,7 @@ from ansible.module_utils import weights_swarm as swarm
 from ansible.module_utils.basic import AnsibleModule
 
 PORTS = {"http": 21090, "peer": 21091, "rsync": 21092}
-URLS = {"http": "http://%s:%d/%s", "p2p": "", "rsync": "rsync://%s:%d/release/"}
+URLS = {"http": "http://%s:%d/%s", "rsync": "rsync://%s:%d/release/"}
 
 
 def current(root):
@@ -76,8 +76,9 @@ def started(given, release, manifest):
         source=weights_server.__loader__.get_source(weights_server.__name__),
     )
     host = "[%s]" % address if ":" in address else address
-    parts = {"http": (host, ports["http"], os.path.basename(release)), "rsync": (host, ports["rsync"]), "p2p": ()}
-    return {"torrent": base64.b64encode(torrent).decode(), "url": URLS[method] % parts[method]}
+    parts = {"http": (host, ports["http"], os.path.basename(release)), "rsync": (host, ports["rsync"])}
+    scheme = "rsync" if method == "rsync" else "http"
+    return {"torrent": base64.b64encode(torrent).decode(), "url": URLS[scheme] % parts[scheme]}
 
 
 def main():

@@ -185,6 +185,21 @@ def test_rsync_goes_on_and_serves_the_fleet_only(fleet):
     fleet.sealed(1)
 
 
+@pytest.mark.parametrize("method", ["http", "rsync", "p2p"])
+def test_who_lacks_a_few_files_receives_them_alone(fleet, method):
+    """How a damaged release is mended: with a manifest of its damaged files, by HTTP where others are a swarm."""
+    fleet.serve(method=method)
+    os.makedirs(fleet.folder(1))
+    fleet.manifest = {"files": {"b.bin": fleet.manifest["files"]["b.bin"]}}
+    if method == "rsync":
+        url = f"rsync://127.0.0.1:{fleet.ports['rsync']}/release/"
+        swarm.fetch_rsync(url, fleet.folder(1), fleet.manifest, STALL)
+    else:
+        swarm.fetch_http(f"http://127.0.0.1:{fleet.ports['http']}/d1", fleet.folder(1), fleet.manifest, STALL)
+    assert os.listdir(fleet.folder(1)) == ["b.bin"]
+    fleet.sealed(1)
+
+
 def test_nothing_listens_beyond_the_given_address(fleet):
     fleet.serve()
     fleet.join(1)

@@ -9,6 +9,7 @@ from weights_release import (
     current,
     damaged,
     described,
+    differences,
     flip,
     mended,
     previous,
@@ -165,3 +166,13 @@ def test_there_must_be_one_to_roll_back_to(root):
     release(root, "a", b"a")
     with pytest.raises(ReleaseError, match="no release besides a"):
         previous(str(root))
+
+
+def test_what_differs_between_two_releases_is_said_by_name():
+    before = {"output": "bin", "revisions": {"base": "a", "delta": "c"}, "same": {"x": 1}}
+    after = {"output": "safetensors", "revisions": {"base": "b"}, "same": {"x": 1}}
+    assert differences(before, after) == [
+        'output: "bin" -> "safetensors"',
+        'revisions.base: "a" -> "b"',
+        'revisions.delta: "c" -> null',
+    ]
