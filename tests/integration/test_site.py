@@ -90,9 +90,9 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
     runner = site.run()
     assert runner.rc == 0, words(runner)
     assert changed(runner) == []
-    # Building, fetching, converting, publishing are skipped because their outcome is there, distribution because each
-    # host makes its own release; nothing else may be.
-    done = ("Build | ", "Fetch | ", "Convert | ", "Apply_delta | ", "Publish | ", "Distribute | ")
+    # Building, mending, fetching, converting, publishing are skipped because their outcome is there, distribution
+    # because each host makes its own release; nothing else may be.
+    done = ("Build | ", "Mend | ", "Fetch | ", "Convert | ", "Apply_delta | ", "Publish | ", "Distribute | ")
     skipped = {(host, task) for host, task, _result in results(runner, "skipped") if not task.startswith(done)}
     assert skipped == {
         *[(host, "Install | Git and git-lfs from the distribution") for host in HOSTS[1:]],
@@ -168,12 +168,94 @@ def test_a_release_that_one_host_made_reaches_the_others(site, method):
     assert again.rc == 0 and changed(again) == []
 
 
+@pytest.mark.parametrize("method", ["http", "rsync", "p2p"])
+def test_a_receiver_gets_only_its_damaged_file_again(site, method):
+    wanted = {"vicuna_weights_output": "bin", "vicuna_weights_distribute": method}
+    look = f"cd {CURRENT}/ && sha256sum * && stat -c %i pytorch_model.bin tokenizer_config.json"
+    before = site.on("gpu02", "bash", "-c", look).split()
+    site.on("gpu02", "bash", "-c", f"cd {CURRENT}/ && printf x >> tokenizer_config.json")
+    runner = site.run("--tags=weights", inventories=[BUILDERS], **wanted)
+    assert runner.rc == 0, words(runner)
+    assert {host for host, task in changed(runner) if task.startswith("Distribute | Publish")} == {"gpu02"}
+    after = site.on("gpu02", "bash", "-c", look).split()
+    # The weights are the very file that was there, the damaged one is another, with what it had.
+    assert after[:-1] == before[:-1] and after[-1] != before[-1]
+
+
 def test_what_was_distributed_answers_and_the_way_back_is_a_flip(site):
     runner = site.run(inventories=[BUILDERS], vicuna_weights_output="bin", vicuna_weights_distribute="p2p")
     assert runner.rc == 0, words(runner)
     back = site.run()
     assert back.rc == 0, words(back)
     assert {task.split(" | ")[0] for host, task in changed(back)} <= {"Plan", "Install", "Start", "Tidy"}
+
+
+def targets(site):
+    return [site.on(host, "readlink", CURRENT).strip() for host in HOSTS[1:]]
+
+
+def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
+    was = targets(site)
+    refused = site.play("rollback", rollback_what="wieghts")
+    assert refused.rc != 0 and "rollback_what is wieghts, wanted weights, runtime or both." in words(refused)
+    refused = site.play("rollback", rollback_what="both")
+    assert refused.rc != 0 and "has no environment besides cpu-" in words(refused)
+    assert changed(refused) == [] and targets(site) == was  # the weights had one, and stayed all the same
+    rehearsed = site.play("rollback", "--check", "--diff")
+    assert rehearsed.rc == 0 and targets(site) == was
+    flips = {("gpu01", "Rollback | Point current to it"), ("gpu02", "Rollback | Point current to it")}
+    assert set(changed(rehearsed)) == flips
+    runner = site.play("rollback")
+    assert runner.rc == 0, words(runner)
+    back = targets(site)
+    assert back[0] == back[1] and back[0] not in was
+    assert {task.split(" | ")[0] for host, task in set(changed(runner)) - flips} == {"Install", "Start"}
+    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to stay" in task}
+    assert sorted(said) == ["gpu01", "gpu02"]
+    for old, new in zip(was, back, strict=True):
+        digests = [Path(target).name for target in (old, new)]
+        assert f"was {digests[0]}, is {digests[1]}. The next site.yml flips forward again." in said["gpu01"]
+    assert 'output: "safetensors" -> "bin"' in said["gpu02"]
+    verdicts = [result["msg"] for host, task, result in results(runner, "ok") if task == "Verdict | Say it"]
+    assert len(verdicts) == 3 and all("Paris" in verdict for verdict in verdicts)
+    again = site.play("rollback")
+    assert again.rc == 0 and targets(site) == was
+    assert changed(site.run()) == []
+
+
+def test_the_runtime_rolls_back_to_the_newest_other_environment(site):
+    """A copy of the environment under another name stands in for one that another lock made."""
+    envs, env = "/opt/fastchat/envs", "/opt/fastchat/env"
+    was = site.on("ctl01", "readlink", env).strip()
+    for host in HOSTS:
+        site.on(host, "bash", "-c", f"cp --archive --link $(readlink -f {env}) {envs}/cpu-000000000000")
+    runner = site.play("rollback", rollback_what="runtime")
+    assert runner.rc == 0, words(runner)
+    assert {site.on(host, "readlink", env).strip() for host in HOSTS} == {"envs/cpu-000000000000"}
+    restarted = [host for host, task in changed(runner) if task == "Start | Enabled, and running with what is written"]
+    assert sorted(restarted) == ["ctl01", "ctl01", "gpu01", "gpu02"]
+    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to stay" in task}
+    assert sorted(said) == HOSTS
+    assert f"was {Path(was).name}, is cpu-000000000000." in said["ctl01"]
+    assert "fastchat_stack to cpu, with a files/locks/cpu.txt whose sha256 begins with 000000000000" in said["ctl01"]
+    again = site.play("rollback", rollback_what="runtime")
+    assert again.rc == 0 and {site.on(host, "readlink", env).strip() for host in HOSTS} == {was}
+    for host in HOSTS:
+        site.on(host, "rm", "-r", f"{envs}/cpu-000000000000")
+    assert changed(site.run()) == []
+
+
+def test_a_damaged_tokenizer_is_mended_without_fetching_weights(site):
+    rot = f"cd {CURRENT}/ && cp special_tokens_map.json /srv/was && printf x >> special_tokens_map.json"
+    site.on("gpu01", "bash", "-c", rot)
+    runner = site.run("--tags=weights")
+    assert runner.rc == 0, words(runner)
+    assert {host for host, _task in changed(runner)} == {"gpu01"}
+    (found,) = [result for host, task, result in results(runner, "ok") if task.startswith("Mend | ")]
+    assert found["made"] == ["special_tokens_map.json"]
+    assert found["fetched"] == {"base": [], "delta": []} and found["bytes_fetched"] < 10_000_000
+    site.on("gpu01", "bash", "-c", f"cmp {CURRENT}/special_tokens_map.json /srv/was && rm /srv/was")
+    assert changed(site.run("--tags=weights")) == []
 
 
 def test_a_damaged_release_is_found_and_mended_while_the_rest_stays(site):
