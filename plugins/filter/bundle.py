@@ -27,21 +27,33 @@ def packages_of(variables: Mapping, groups: set[str], root: Path) -> set[str]:
     return wanted
 
 
-def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
-    """Return {stacks, models, systems: {name: packages}, faults} for some hosts; each fault is one sentence.
+def wanted_of(groups: set[str]) -> list[tuple[str, str]]:
+    """Return [(folder of files/, variable that names a file of it)] for a host of these groups."""
+    wanted = [("stacks", "fastchat_stack")] if groups & {"controllers", "workers", "builders"} else []
+    return wanted + ([("models", "fastchat_model")] if groups & {"workers", "builders"} else [])
 
+
+def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
+    """Return {stacks, pinned, models, systems: {name: packages}, faults} for some hosts; each fault is one sentence.
+
+    ``pinned`` are the stacks whose hosts take a relocatable interpreter.
     ``hostvars`` are Ansible's; ``root`` is the project's directory. No host is asked.
     """
     there = sorted(path.stem for path in (Path(root) / "files" / "systems").glob("*.yml"))
-    plan: dict = {"stacks": set(), "models": set(), "systems": {}, "faults": []}
+    plan: dict = {"stacks": set(), "pinned": set(), "models": set(), "systems": {}, "faults": []}
     unknown: dict[str, list[str]] = {}
+    wrong: dict[tuple[str, str], list[str]] = {}
     for host in hosts:
         variables = hostvars[host]
         groups = set(variables["group_names"])
-        if groups & {"controllers", "workers", "builders"}:
-            plan["stacks"].add(variables.get("fastchat_stack", ""))
-        if groups & {"workers", "builders"}:
-            plan["models"].add(variables.get("fastchat_model", ""))
+        for folder, name in wanted_of(groups):
+            value = variables.get(name, "not set")
+            if (Path(root) / "files" / folder / f"{value}.yml").exists():
+                plan[folder].add(value)
+            else:
+                wrong.setdefault((name, value), []).append(host)
+        if variables.get("fastchat_runtime_python_source") == "pinned" and variables.get("fastchat_stack"):
+            plan["pinned"].add(variables["fastchat_stack"])
         system = variables.get("fleet_system", "not set")
         if system == "none":
             continue
@@ -56,7 +68,13 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
         " from elsewhere: no host is asked while a bundle is made."
         for system, names in unknown.items()
     ]
-    plan["stacks"], plan["models"] = sorted(plan["stacks"]), sorted(plan["models"])
+    plan["faults"] += [
+        f"{name} of {', '.join(names)} is {value}, wanted the name of one that has a file: no host is asked while a"
+        " bundle is made."
+        for (name, value), names in wrong.items()
+    ]
+    for name in ("stacks", "pinned", "models"):
+        plan[name] = sorted(plan[name])
     plan["systems"] = {name: sorted(packages) for name, packages in sorted(plan["systems"].items())}
     return plan
 

@@ -210,13 +210,19 @@ def host(*groups, **variables):
 def test_a_plan_has_what_the_roles_of_each_group_want():
     hosts = {
         "ctl01": host("controllers", "mirrors", fleet_system="debian12"),
-        "gpu01": host("workers", fleet_system="debian11", fastchat_stack="v100-torch210"),
+        "gpu01": host(
+            "workers",
+            fleet_system="debian11",
+            fastchat_stack="v100-torch210",
+            fastchat_runtime_python_source="pinned",
+        ),
         "gpu02": host("workers", fleet_system="debian11", vicuna_weights_distribute="p2p"),
         "gpu03": host("workers", fleet_system="none", bundle_packages=["never"]),
     }
     plan = bundle_plan(hosts, list(hosts), str(ROOT))
     assert plan["faults"] == []
     assert plan["stacks"] == ["cpu", "v100-torch210"] and plan["models"] == ["vicuna-7b-v1.5"]
+    assert plan["pinned"] == ["v100-torch210"]
     assert plan["systems"] == {
         "debian11": ["aria2", "git", "git-lfs", "python3-apt"],
         "debian12": ["nginx", "python3-apt"],
@@ -230,6 +236,15 @@ def test_a_host_without_a_system_is_named():
     assert [fault.split(",")[0] for fault in faults] == [
         "fleet_system of gpu01 is not set",
         "fleet_system of gpu02 is el7",
+    ]
+
+
+def test_a_stack_or_model_without_a_file_is_named_with_its_hosts():
+    hosts = {"a": host("workers", fleet_system="none", fastchat_stack="no", fastchat_model="none")}
+    faults = bundle_plan({**hosts, "b": hosts["a"]}, ["a", "b"], str(ROOT))["faults"]
+    assert [fault.split(",")[:2] for fault in faults] == [
+        ["fastchat_stack of a", " b is no"],
+        ["fastchat_model of a", " b is none"],
     ]
 
 
