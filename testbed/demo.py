@@ -23,9 +23,9 @@ Clean up:   make clean
 def bring_up(name: str = "demo", layout: str = "demo") -> None:
     """Bring up what stands in for hosts, hub and wheelhouse; all of it stays as it is when it is there."""
     wanted = yaml.safe_load(LAYOUTS.read_text())[layout]
-    wheels = wheelhouse.ensure(**wanted["wheelhouse"])
+    wheels = f"{wheelhouse.ensure(**wanted['wheelhouse'])}:/srv/wheelhouse:ro" if "wheelhouse" in wanted else ""
     internal = wanted.get("internal", False)
-    fleet.up(name, wanted["hosts"], [] if internal else [f"{wheels}:/srv/wheelhouse:ro"], internal)
+    fleet.up(name, wanted["hosts"], [wheels] if wheels and not internal else [], internal)
     if wanted["hub"]:
         hub.up(name)
 
