@@ -17,7 +17,7 @@ def flat(packages: list) -> list[str]:
 
 
 def content_of(kind: str) -> dict:
-    """Return suite, packages and customize of a kind of image."""
+    """Return suite, packages, customize and, where there are any, sources of a kind of image."""
     import yaml  # noqa: PLC0415  (`make clean` runs without .venv)
 
     kinds = yaml.safe_load(IMAGES.read_text())
@@ -42,7 +42,7 @@ def ensure(kind: str) -> str:
         print(f"Making the root file system {kind} from Debian {wanted['suite']} (about a minute) …", flush=True)
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(wanted['packages'])}"]
         command += [f'--customize-hook=chroot "$1" sh -ec "{script}"' for script in wanted["customize"]]
-        subprocess.run([*command, wanted["suite"], str(part)], check=True)
+        subprocess.run([*command, wanted["suite"], str(part), *wanted.get("sources", [])], check=True)
         os.rename(part, archive)
     subprocess.run(["podman", "import", "--quiet", str(archive), name], check=True, stdout=subprocess.DEVNULL)
     return name

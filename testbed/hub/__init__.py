@@ -61,7 +61,7 @@ def up(fleet: str) -> None:
         "--requirement", "/srv/locks/testbed.txt",
     )  # fmt: skip
     if not (CACHE / forged).exists():
-        print("Forging llama-base and vicuna-delta out of a real small model (once) …", flush=True)
+        print("Forging bases and deltas out of a real small model (once) …", flush=True)
     podman(
         "exec",
         name,
