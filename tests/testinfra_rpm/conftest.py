@@ -7,10 +7,12 @@ from pathlib import Path
 
 import ansible_runner
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FLEET = f"molecule-{os.environ.get('MOLECULE_SCENARIO_NAME', 'rpm')}"
 STATE = ROOT / ".testbed" / FLEET
+STAND_INS = yaml.safe_load((ROOT / "molecule" / "rpm" / "vars" / "stand_ins.yml").read_text())
 # Not the host's state: logs, caches, what Ansible keeps for itself, and the rpm database, which `rpm -qa` stands for.
 PASSING = ["/var/log", "/var/cache", "/var/lib/rpm", "/var/lib/dnf", "/root/.ansible"]
 
@@ -35,7 +37,7 @@ def converge():
             inventory=str(ROOT / "molecule" / "rpm" / "inventory"),
             playbook="molecule/rpm/converge.yml",
             envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORKS": "9"},
-            extravars={"testbed_fleet": FLEET, "testbed_hosts": hosts, **variables},
+            extravars={**STAND_INS, "testbed_fleet": FLEET, "testbed_hosts": hosts, **variables},
             cmdline=" ".join(arguments),
             quiet=True,
         )
@@ -54,6 +56,7 @@ def converge():
                     one["facts"].update(data["res"].get("ansible_facts", {}))
         return told
 
+    run.fleet = FLEET
     return run
 
 
