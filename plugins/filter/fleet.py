@@ -53,6 +53,14 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
             faults.append(
                 f"{name} is {variables.get(name, 'not set')!r}, wanted one of files/{folder}: {there}{or_auto}."
             )
+    stack = Path(root) / "files" / "stacks" / f"{variables.get('fastchat_stack')}.yml"
+    formats = (yaml.safe_load(stack.read_text()) if stack.is_file() else {}).get("weights_formats")
+    output = variables.get("vicuna_weights_output", "safetensors")
+    if formats and output not in formats:
+        faults.append(
+            f"vicuna_weights_output is {output!r}, stack {stack.stem} reads {' and '.join(formats)} only:"
+            f" set it to {formats[0]} for all hosts."
+        )
     known = known_variables(Path(root) / "roles")
     for name in sorted(map(str, variables)):
         # The longest prefix is the role's: fastchat_worker_port is fastchat_worker's.

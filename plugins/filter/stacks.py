@@ -36,6 +36,11 @@ EVERY: dict[str, Rule] = {  # key: (required, check, what is wanted)
     "torch": (True, lambda v: isinstance(v, str) and dotted(v.partition("+")[0]), DOTTED + ", such as 2.6.0"),
     "transformers": (True, text, 'a version or bounds in quotes, such as ">=4.57.6,<5"'),
     "fschat": (True, dotted, DOTTED),
+    "weights_formats": (
+        False,
+        lambda v: texts(v) and set(v) <= {"bin", "safetensors"},
+        "bin, safetensors",
+    ),
     "os": (False, texts, "a list of systems where it fits"),
     "lock": (True, text, "the name of a file in files/locks"),
     "uv_platform": (True, text, "uv's name of the platform, such as x86_64-manylinux2014"),

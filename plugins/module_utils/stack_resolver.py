@@ -32,13 +32,14 @@ class Wish(TypedDict, total=False):
     """What is asked of a host; only stack is required.
 
     stack: a name or auto. gpus: how many one worker uses, 0 for none. model: name, weights_mb (of float16), parameters.
-    dtype: of BYTES.
+    dtype: of BYTES. driver_comes: the runtime phase installs the driver, so what nvidia-smi says now decides little.
     """
 
     stack: str
     gpus: int
     model: dict[str, Any]
     dtype: str
+    driver_comes: bool
 
 
 class Choice(TypedDict):
@@ -98,6 +99,18 @@ def memory_reasons(cards: list[dict[str, Any]], wish: Wish) -> list[str]:
     ]
 
 
+def driver_reasons(stack: Stack, found: dict[str, Any]) -> list[str]:
+    """Return why the driver, as it is, does not run a stack."""
+    reasons = [text[0].upper() + text[1:] for text in (found["fault"], found["hint"]) if text]
+    broken = found["fault"] and not found["driver"]
+    if not broken and (not found["driver"] or version(found["driver"]) < version(stack["driver"])):
+        reasons.append(
+            f"NVIDIA driver is {found['driver'] or 'absent'}, stack {stack['name']} (CUDA {stack['cuda']}) wants"
+            f" {stack['driver']} or newer: install one and reboot, or set nvidia_driver_install."
+        )
+    return reasons
+
+
 def gpu_reasons(stack: Stack, found: dict[str, Any], wish: Wish) -> list[str]:
     """Return why a stack's worker can not have the GPUs that it is wished on this host."""
     name, wanted = stack["name"], int(wish.get("gpus", 0))
@@ -106,15 +119,10 @@ def gpu_reasons(stack: Stack, found: dict[str, Any], wish: Wish) -> list[str]:
             f"stack {name} has no CUDA and a worker wants a GPU: set fastchat_worker_device to cpu, or fastchat_stack"
             " to one for GPUs."
         ]
-    reasons = [text[0].upper() + text[1:] for text in (found["fault"], found["hint"]) if text]
+    reasons = [] if wish.get("driver_comes") else driver_reasons(stack, found)
     if found["fault"] and not found["driver"]:
         return reasons
-    if not found["driver"] or version(found["driver"]) < version(stack["driver"]):
-        reasons.append(
-            f"NVIDIA driver is {found['driver'] or 'absent'}, stack {name} (CUDA {stack['cuda']}) wants"
-            f" {stack['driver']} or newer: install one and reboot."
-        )
-    if found["count"] < wanted:
+    if found["count"] < wanted and (found["count"] or not wish.get("driver_comes")):
         there = "1 GPU is" if found["count"] == 1 else f"{found['count']} GPUs are"
         reasons.append(f"{there} there, wanted {wanted}: lower fastchat_worker_num_gpus.")
     if wanted > 1 and stack["gpus_per_worker"] == "one":

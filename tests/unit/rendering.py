@@ -59,8 +59,9 @@ def tasks_of(blocks):
 
 
 def has_templates(task):
-    """Return whether a task is of a role that has templates, or of a playbook, which may include one that has."""
-    return task._role is None or (Path(task._role._role_path) / "templates").is_dir()
+    """Return whether the role that a task is of, or that it includes into a playbook, has templates."""
+    role = CLONE / "roles" / str(task.args.get("name")) if task._role is None else Path(task._role._role_path)
+    return not role.is_dir() or (role / "templates").is_dir()
 
 
 class Fleet:
@@ -75,6 +76,12 @@ class Fleet:
         for host in self.inventory.get_hosts():
             self.variables.set_host_facts(host.name, dict(FACTS))
             self.variables.set_nonpersistent_facts(host.name, dict(REGISTERED))
+
+    def join(self, group, host):
+        """Put a host into a group that the inventory leaves to operators."""
+        self.inventory.add_group(group)
+        self.inventory.add_host(host, group)
+        return self
 
     def plays(self, playbook):
         """Return the plays of a playbook below ``playbooks``."""

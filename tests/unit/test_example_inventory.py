@@ -45,7 +45,7 @@ def blocks(text):
     """Yield (variable, value, whether it is set, the comment above it) of one file of the example."""
     comment, used = [], False
     for line in text.splitlines():
-        if found := re.fullmatch(r"(# )?([a-z]+_[a-z_]+):(?: (.*))?", line):
+        if found := re.fullmatch(r"(# )?([a-z0-9]+_[a-z0-9_]+):(?: (.*))?", line):
             yield found[2], yaml.safe_load(found[3] or "null"), not found[1], " ".join(comment)
             used = True
         elif line.startswith("#"):
@@ -129,4 +129,4 @@ def test_a_knob_reaches_what_is_written():
     units = Fleet(EXAMPLE, fastchat_worker_port=21005, fastchat_worker_num_gpus=2).templates("serve.yml")
     (unit,) = {file.text for file in units if file.host == "gpu01.example.com" and file.path.endswith("@0.service")}
     assert "--port=21005 " in unit and "--worker-address=http://gpu01.example.com:21005 " in unit
-    assert "--num-gpus=2\n" in unit
+    assert "--num-gpus=2 " in unit

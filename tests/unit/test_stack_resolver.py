@@ -52,6 +52,16 @@ T4 = "t4_530.30.02"
 NEW = {"glibc": "2.36", "python": "3.11.2"}
 
 
+def test_a_driver_that_the_runtime_phase_installs_is_no_reason_but_the_rest_is():
+    comes = {**wish("el7-v100-torch26"), "driver_comes": True}
+    stack = next(one for one in STACKS if one["name"] == "el7-v100-torch26")
+    for gpus in (machine(), machine(V100, "418.67"), machine(fault="The driver is broken.")):
+        assert stack_reasons(stack, host(gpus), {**comes, "driver_comes": False})
+        assert stack_reasons(stack, host(gpus), comes) == []
+    assert stack_reasons(stack, host(machine(), glibc="2.12"), comes)
+    assert stack_reasons(stack, host(machine(T4), python="3.11.2"), comes)
+
+
 @pytest.mark.parametrize(
     ("gpus", "more", "asked", "chosen"),
     [

@@ -68,6 +68,15 @@ def test_every_model_has_a_command_that_systemd_reads_as_written(model):
         assert "--model-names=" not in start or f"--model-names={model} " in start
 
 
+def test_cuda_s_device_files_are_made_by_a_unit_that_219_knows_before_a_gpu_worker_starts():
+    (path,) = CLONE.glob("roles/*/files/*.service")
+    assert {f"{line.section}.{line.name}" for line in unit_rules.lines(path.read_text())} <= unit_rules.KNOWN
+    for device, wanted in (("cuda", True), ("cpu", False)):
+        _, units = rendered(fastchat_stack="el7-v100-torch26", fastchat_worker_device=device)
+        workers = [unit.text for unit in units if "worker@" in unit.path]
+        assert workers and all((text.count(path.name) == 2) is wanted for text in workers)
+
+
 def test_no_promise_for_newer_systemd_is_left_without_a_unit_that_makes_it():
     units = rendered(fastchat_stack="cpu", fastchat_worker_device="cpu", fastchat_worker_memory_limit="48G")[1]
     carried = {line.name for unit in units for line in unit_rules.lines(unit.text)}
@@ -79,8 +88,9 @@ def test_no_promise_for_newer_systemd_is_left_without_a_unit_that_makes_it():
 
 
 def test_every_template_of_every_role_was_rendered_for_every_host_that_gets_it():
+    fleet = Fleet(EXAMPLE).join("mirrors", "ctl01.example.com")
     playbooks = sorted(path.name for path in (CLONE / "playbooks").glob("*.yml") if path.name != "site.yml")
-    files = [file for name in playbooks for file in Fleet(EXAMPLE).templates(name)]
+    files = [file for name in playbooks for file in fleet.templates(name)]
     unseen = {path.name for path in CLONE.glob("roles/*/templates/**/*.j2")} - {file.source for file in files}
     assert not unseen, "no play renders them (what tasks register before goes into rendering.REGISTERED)"
     for file in files:
