@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test lint tools unit engine distribute molecule integration chat status clean locks
+.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap chat status clean locks audit-glibc
 help: ## What can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
@@ -25,7 +25,7 @@ chat: $(VENV)/.done ## Chat with the demo's model (fastchat.serve.cli on a worke
 status: $(VENV)/.done ## Is the demo serving?
 	ansible-playbook -i inventory/demo playbooks/verify.yml
 
-test: lint unit engine distribute molecule integration ## What CI runs; each part is a target of its own
+test: lint unit engine distribute molecule integration airgap ## What CI runs; each part is a target of its own
 
 lint: $(VENV)/.done
 	ruff check .
@@ -47,11 +47,18 @@ engine: tools ## The conversion, under the hosts' own packages: generated models
 distribute: tools ## A real swarm on loopback addresses: peers that vanish or lie, sources that die
 	python -m pytest tests/integration_distribute
 
-molecule: $(VENV)/.done ## Bare hosts: check, converge, idempotence, check, testinfra
-	molecule --base-config molecule/config.yml test --all
+molecule: $(VENV)/.done ## Bare hosts, and a CentOS 7 identity with real rpm and dnf: check, converge, idempotence, check, testinfra
+	molecule --base-config molecule/config.yml test --scenario-name default
+	molecule --base-config molecule/config.yml test --scenario-name rpm
 
 integration: $(VENV)/.done ## Killed runs, second run, reboot, refusals, over site.yml
 	python -m pytest tests/integration
+
+airgap: $(VENV)/.done ## A site without a way out: hosts provisioned from the bundle alone
+	python -m pytest tests/integration_airgap
+
+audit-glibc: $(VENV)/.done ## Would every library of a stack load on its glibc? STACK=el7-v100-torch26 [GLIBC=2.17]
+	python -m testbed.audit_glibc $(STACK) $(if $(GLIBC),--glibc $(GLIBC))
 
 clean: ## Containers, network, image and .venv of this clone; the download cache stays
 	python3 -m testbed down

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import yaml
 
+from plugins.module_utils.bundle_wheels import wheel_platforms
 from testbed import elf_needs
 from testbed.locks import Pin, pins
 from testbed.paths import CACHE, CLONE, digest_of
-from testbed.wheelhouse import wheel_platforms
 
 # The last version names that the compiler's libraries of a glibc's oldest distribution have: EL 7 (GCC 4.8.5) and EL 8
 # (GCC 8.5), from GCC's own table (libstdc++ manual, "ABI Policy and Guidelines").

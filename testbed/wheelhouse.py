@@ -10,22 +10,10 @@ from plugins.module_utils import bundle_wheels
 from plugins.module_utils.bundle_manifest import BundleError
 from testbed.paths import CACHE, CLONE, LOCKS, digest_of
 
-# The names of before PEP 600, by the minor version of their glibc.
-LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-
 
 def wheelhouse_of(lock: str) -> Path:
     """Return the directory of the wheels of ``files/locks/<lock>.txt``: its name changes with the lock's content."""
     return CACHE / "wheelhouse" / f"{lock}-{digest_of((LOCKS / f'{lock}.txt').read_bytes())}"
-
-
-def wheel_platforms(glibc: str) -> list[str]:
-    """Return pip's tags of all wheels that load on a glibc, the newest first: pip, unlike uv, wants each one named."""
-    major, minor = map(int, glibc.split("."))
-    tags = []
-    for older in range(minor, 4, -1):
-        tags += [f"manylinux_{major}_{older}_x86_64", *([f"{LEGACY[older]}_x86_64"] if older in LEGACY else [])]
-    return [*tags, "linux_x86_64"]
 
 
 def ensure(lock: str, stack: str = "cpu") -> Path:

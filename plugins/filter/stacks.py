@@ -44,7 +44,6 @@ EVERY: dict[str, Rule] = {  # key: (required, check, what is wanted)
     "os": (False, texts, "a list of systems where it fits"),
     "lock": (True, text, "the name of a file in files/locks"),
     "uv_platform": (True, text, "uv's name of the platform, such as x86_64-manylinux2014"),
-    "wheel_platforms": (False, texts, "a list of pip's platforms, newest first"),
     "extra_index_url": (False, lambda v: text(v) and v.startswith(("http://", "https://")), "an http or https URL"),
 }
 CUDA: dict[str, Rule] = {

@@ -15,9 +15,9 @@ import pytest
 import yaml
 from packaging import tags
 
+from plugins.module_utils.bundle_wheels import wheel_platforms
 from testbed import audit_glibc, elf_needs
 from testbed.paths import CLONE, LOCKS, digest_of
-from testbed.wheelhouse import wheel_platforms
 
 OLD, NEW = audit_glibc.BASELINES["2.17"], audit_glibc.BASELINES["2.28"]
 

@@ -87,7 +87,7 @@ def test_the_stacks_that_are_promised_are_there():
         ({"compute_capabilities": []}, "mine.compute_capabilities is []"),
         ({"gpus_per_worker": 8}, "mine.gpus_per_worker is 8, wanted one, or max"),
         ({"extra_index_url": "ftp://x"}, "mine.extra_index_url is 'ftp://x'"),
-        ({"wheel_platforms": "x"}, "mine.wheel_platforms is 'x'"),
+        ({"weights_formats": ["gguf"]}, "mine.weights_formats is ['gguf']"),
         ({"torhc": "1"}, "mine.torhc is unknown, there are name, description"),
         ({"lock": None}, "mine.lock is missing"),
     ],
