@@ -206,8 +206,9 @@ def mended(root, digest, source, names):
     made_readable(source)
     synced(source)
     linked(release, source, names)
-    times = dict((name, time_of(os.path.join(release, name))) for name in names)
-    write_json(os.path.join(release, TIMES), dict(read_json(os.path.join(release, TIMES), {}), **times))
+    times = read_json(os.path.join(release, TIMES), {})
+    times.update((name, time_of(os.path.join(release, name))) for name in names)
+    write_json(os.path.join(release, TIMES), times)
     synced(release)
     flip(root, digest)
 
