@@ -30,8 +30,10 @@ def bring_up(name: str = "demo", layout: str = "demo") -> None:
         hub.up(name)
 
 
-def run_site(name: str = "demo", inventories: Sequence[str] = (), **options) -> ansible_runner.Runner:
-    """Run ``site.yml`` on the demo's inventory over a fleet of the testbed; options are ansible_runner.run's."""
+def run_site(
+    name: str = "demo", inventories: Sequence[str] = (), playbook: str = "site.yml", **options
+) -> ansible_runner.Runner:
+    """Run a playbook on the demo's inventory over a fleet of the testbed; options are ansible_runner.run's."""
     data = STATE / name / "runner"
     shutil.rmtree(data, ignore_errors=True)  # it keeps the last run's arguments and would use them again
     data.mkdir(parents=True, exist_ok=True)
@@ -39,7 +41,7 @@ def run_site(name: str = "demo", inventories: Sequence[str] = (), **options) -> 
         private_data_dir=str(data),
         project_dir=str(CLONE),
         inventory=[str(CLONE / "inventory" / "demo"), *inventories],
-        playbook="site.yml",
+        playbook=playbook,
         envvars={"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")},
         extravars={"testbed_fleet": name},
         **options,

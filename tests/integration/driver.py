@@ -2,15 +2,11 @@
 
 import json
 import os
-import shutil
 import signal
 import threading
 import time
 
-import ansible_runner
-
 from testbed import demo, fleet
-from testbed.paths import CLONE, STATE
 
 FLEET = "test"
 
@@ -18,26 +14,10 @@ FLEET = "test"
 class Site:
     """``site.yml`` over the tests' fleet; every call returns ansible-runner's Runner."""
 
-    def run(self, *arguments, inventories=(), **variables):
-        """Run it to its end; arguments are ansible-playbook's, variables are extra variables."""
+    def run(self, *arguments, inventories=(), playbook="site.yml", **variables):
+        """Run a playbook to its end; arguments are ansible-playbook's, variables are extra variables."""
         words = [*arguments, *[f"--extra-vars={json.dumps(variables)}"] * bool(variables)]
-        return demo.run_site(FLEET, inventories, cmdline=" ".join(f"'{word}'" for word in words), quiet=True)
-
-    def play(self, playbook, *arguments, **variables):
-        """Run another playbook of ours to its end; arguments and variables as for ``run``."""
-        data = STATE / FLEET / "runner"
-        shutil.rmtree(data, ignore_errors=True)  # it keeps the last run's arguments and would use them again
-        data.mkdir(parents=True)
-        return ansible_runner.run(
-            private_data_dir=str(data),
-            project_dir=str(CLONE),
-            inventory=str(CLONE / "inventory" / "demo"),
-            playbook=f"playbooks/{playbook}.yml",
-            envvars={"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")},
-            extravars={"testbed_fleet": FLEET, **variables},
-            cmdline=" ".join(arguments),
-            quiet=True,
-        )
+        return demo.run_site(FLEET, inventories, playbook, cmdline=" ".join(f"'{word}'" for word in words), quiet=True)
 
     def run_and_kill(self, task, seconds):
         """Kill ansible-playbook and all its forks (SIGKILL) some seconds after a task began; assert that it did."""

@@ -205,16 +205,16 @@ def targets(site):
 
 def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
     was = targets(site)
-    refused = site.play("rollback", rollback_what="wieghts")
+    refused = site.run(playbook="playbooks/rollback.yml", rollback_what="wieghts")
     assert refused.rc != 0 and "rollback_what is wieghts, wanted weights, runtime or both." in words(refused)
-    refused = site.play("rollback", rollback_what="both")
+    refused = site.run(playbook="playbooks/rollback.yml", rollback_what="both")
     assert refused.rc != 0 and "has no environment besides cpu-" in words(refused)
     assert changed(refused) == [] and targets(site) == was  # the weights had one, and stayed all the same
-    rehearsed = site.play("rollback", "--check", "--diff")
+    rehearsed = site.run("--check", "--diff", playbook="playbooks/rollback.yml")
     assert rehearsed.rc == 0 and targets(site) == was
     flips = {("gpu01", "Rollback | Point current to it"), ("gpu02", "Rollback | Point current to it")}
     assert set(changed(rehearsed)) == flips
-    runner = site.play("rollback")
+    runner = site.run(playbook="playbooks/rollback.yml")
     assert runner.rc == 0, words(runner)
     back = targets(site)
     assert back[0] == back[1] and back[0] not in was
@@ -227,7 +227,7 @@ def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
     assert 'output: "safetensors" -> "bin"' in said["gpu02"]
     verdicts = [result["msg"] for host, task, result in results(runner, "ok") if task == "Verdict | Say it"]
     assert len(verdicts) == 3 and all("Paris" in verdict for verdict in verdicts)
-    again = site.play("rollback")
+    again = site.run(playbook="playbooks/rollback.yml")
     assert again.rc == 0 and targets(site) == was
     assert changed(site.run()) == []
 
@@ -238,7 +238,7 @@ def test_the_runtime_rolls_back_to_the_newest_other_environment(site):
     was = site.on("ctl01", "readlink", env).strip()
     for host in HOSTS:
         site.on(host, "bash", "-c", f"cp --archive --link $(readlink -f {env}) {envs}/cpu-000000000000")
-    runner = site.play("rollback", rollback_what="runtime")
+    runner = site.run(playbook="playbooks/rollback.yml", rollback_what="runtime")
     assert runner.rc == 0, words(runner)
     assert {site.on(host, "readlink", env).strip() for host in HOSTS} == {"envs/cpu-000000000000"}
     restarted = [host for host, task in changed(runner) if task == "Start | Enabled, and running with what is written"]
@@ -247,7 +247,7 @@ def test_the_runtime_rolls_back_to_the_newest_other_environment(site):
     assert sorted(said) == HOSTS
     assert f"was {Path(was).name}, is cpu-000000000000." in said["ctl01"]
     assert "fastchat_stack to cpu, with a files/locks/cpu.txt whose sha256 begins with 000000000000" in said["ctl01"]
-    again = site.play("rollback", rollback_what="runtime")
+    again = site.run(playbook="playbooks/rollback.yml", rollback_what="runtime")
     assert again.rc == 0 and {site.on(host, "readlink", env).strip() for host in HOSTS} == {was}
     for host in HOSTS:
         site.on(host, "rm", "-r", f"{envs}/cpu-000000000000")
