@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-from driver import FLEET, changed, results, words
+from driver import FLEET
 
 from testbed import fleet
+from testbed.runs import changed, messages, results, words
 
 HOSTS = ["ctl01", "gpu01", "gpu02"]
 CURRENT = "/srv/fastchat/models/smollm2-demo/current"
@@ -79,7 +80,7 @@ def test_killed_while_the_delta_is_added(site):
 def test_the_next_run_goes_on_and_ends_with_the_answer(site):
     runner = site.run()
     assert runner.rc == 0, words(runner)
-    verdicts = {host: result["msg"] for host, task, result in results(runner, "ok") if task == "Verdict | Say it"}
+    verdicts = messages(runner, "Verdict | Say it")
     assert sorted(verdicts) == HOSTS
     assert all("Paris" in verdict for verdict in verdicts.values())
     for host in HOSTS:

@@ -1,13 +1,10 @@
 """The site's bundle and its hosts, driven by ansible-runner."""
 
-import json
 import os
 import shutil
 from pathlib import Path
 
-import ansible_runner
-
-from testbed import fleet, wheelhouse
+from testbed import fleet, runs, wheelhouse
 from testbed.paths import CACHE, CLONE, STATE
 
 FLEET = "airgap"
@@ -43,45 +40,9 @@ class Site:
 
     def play(self, playbook, *arguments, **variables):
         """Run a playbook over the site; return ansible-runner's Runner."""
-        data = STATE / FLEET / "runner"
-        shutil.rmtree(data, ignore_errors=True)
-        data.mkdir(parents=True)
-        extra = {"testbed_fleet": FLEET, "bundle_dir": str(BUNDLE), **variables}
-        words = [*arguments, f"--extra-vars={json.dumps(extra)}"]
-        return ansible_runner.run(
-            private_data_dir=str(data),
-            project_dir=str(CLONE),
-            inventory=[str(Path(__file__).with_name("hosts.yml"))],
-            playbook=playbook,
-            envvars={"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")},
-            cmdline=" ".join(f"'{word}'" for word in words),
-            quiet=True,
-        )
+        variables = {"bundle_dir": str(BUNDLE), **variables}
+        return runs.run(FLEET, playbook, [Path(__file__).with_name("hosts.yml")], arguments, variables, quiet=True)
 
     def on(self, host, *command, check=True):
         """Return the standard output of a command on a host."""
         return fleet.podman("exec", f"{fleet.prefix(FLEET)}-{host}", *command, check=check)
-
-
-def results(runner, kind):
-    """Return [(host, task, result)] of one kind of event: ok, failed."""
-    return [
-        (event["event_data"]["host"], event["event_data"]["task"], event["event_data"].get("res", {}))
-        for event in runner.events
-        if event["event"] == f"runner_on_{kind}"
-    ]
-
-
-def changed(runner):
-    """Return the tasks that changed something."""
-    return [(host, task) for host, task, result in results(runner, "ok") if result.get("changed")]
-
-
-def words(runner):
-    """Return the messages of the failed tasks as one text."""
-    return "\n".join(str(result.get("msg", result)) for _host, _task, result in results(runner, "failed"))
-
-
-def said(runner, task):
-    """Return the messages of a task."""
-    return "\n".join(str(result.get("msg")) for _host, name, result in results(runner, "ok") if name == task)

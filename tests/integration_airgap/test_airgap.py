@@ -5,25 +5,29 @@ import json
 import socket
 
 import pytest
-from site_driver import BUNDLE, FLEET, changed, results, said, words
+from site_driver import BUNDLE, FLEET
 
 from testbed import fleet
+from testbed.runs import changed, messages, words
 
 HOSTS = ["ctl01", "gpu01"]
-SAY = "Bundle | Say what it is"
+
+
+def said(runner):
+    return "\n".join(map(str, messages(runner, "Bundle | Say what it is").values()))
 
 
 def test_check_mode_says_how_much_and_writes_nothing(site):
     runner = site.bundle("--check")
     assert runner.rc == 0, words(runner)
-    assert " would be fetched of " in said(runner, SAY) and " 0 Bytes would" not in said(runner, SAY)
+    assert " would be fetched of " in said(runner) and " 0 Bytes would" not in said(runner)
     assert not BUNDLE.exists()
 
 
 def test_the_bundle_has_everything_by_its_sha256_and_a_second_run_fetches_nothing(site):
     runner = site.bundle()
     assert runner.rc == 0, words(runner)
-    print(said(runner, SAY))
+    print(said(runner))
     files = json.loads((BUNDLE / "manifest.json").read_text())["files"]
     for wanted in (
         "uv/uv",
@@ -36,7 +40,7 @@ def test_the_bundle_has_everything_by_its_sha256_and_a_second_run_fetches_nothin
         assert any(part in name for name in files), part
     again = site.bundle()
     assert again.rc == 0, words(again)
-    assert changed(again) == [] and " 0 Bytes were fetched " in said(again, SAY)
+    assert changed(again) == [] and " 0 Bytes were fetched " in said(again)
 
 
 def test_nothing_leads_out_of_the_site(site):
@@ -77,7 +81,7 @@ def test_a_bundle_that_is_not_whole_is_refused_before_any_host_is_changed(site, 
 def test_bare_hosts_are_provisioned_from_the_bundle_alone_and_answer(site):
     runner = site.play("site.yml")
     assert runner.rc == 0, words(runner)
-    verdicts = {host: result["msg"] for host, task, result in results(runner, "ok") if task == "Verdict | Say it"}
+    verdicts = messages(runner, "Verdict | Say it")
     assert sorted(verdicts) == HOSTS
     assert all("Paris" in verdict for verdict in verdicts.values()), verdicts
 

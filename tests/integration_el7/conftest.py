@@ -4,16 +4,12 @@ import os
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 
-import ansible_runner
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
-
-from testbed import demo, fleet
-from testbed.paths import CLONE, STATE
+from testbed import demo, fleet, runs
+from testbed.paths import CLONE
 
 FLEET = "el7-runtime"
 HOST = "gpu01"
@@ -31,15 +27,8 @@ class Host:
     """``playbooks/runtime.yml`` over one host; every call of run returns ansible-runner's Runner."""
 
     def run(self, **variables):
-        return ansible_runner.run(
-            private_data_dir=str(STATE / FLEET / "runner"),
-            project_dir=str(CLONE),
-            inventory=[str(CLONE / "molecule" / "py27" / "inventory")],
-            playbook="playbooks/runtime.yml",
-            envvars={"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")},
-            extravars={"testbed_fleet": FLEET, **variables},
-            quiet=True,
-        )
+        inventory = CLONE / "molecule" / "py27" / "inventory"
+        return runs.run(FLEET, "playbooks/runtime.yml", [inventory], variables=variables, quiet=True)
 
     def on(self, *command, check=True):
         """Return the standard output of a command on the host."""
@@ -50,7 +39,6 @@ class Host:
 def host():
     fleet.down(FLEET)
     demo.bring_up(FLEET, "py27")
-    (STATE / FLEET / "runner").mkdir(exist_ok=True)
     host = Host()
     host.on("sh", "-c", PACK)
     yield host

@@ -4,7 +4,8 @@ import json
 
 import pytest
 import yaml
-from driver import changed, words
+
+from testbed.runs import changed, words
 
 ROOT = "/opt/fastchat"
 NOWHERE = "http://127.0.0.1:9"

@@ -1,0 +1,62 @@
+"""Playbooks over a fleet of the testbed, by ansible-runner, and what their events say."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+from testbed.paths import CLONE, STATE
+
+DEMO = CLONE / "inventory" / "demo"
+Result = tuple[str, str, dict[str, Any]]
+
+
+def run(
+    fleet: str,
+    playbook: str = "site.yml",
+    inventories: Sequence[str | Path] = (DEMO,),
+    arguments: Sequence[str] = (),
+    variables: dict[str, Any] | None = None,
+    **options: Any,
+) -> ansible_runner.Runner:
+    """Run a playbook to its end; arguments are ansible-playbook's, variables extra ones, options ansible_runner's."""
+    data = STATE / fleet / "runner"
+    shutil.rmtree(data, ignore_errors=True)  # it keeps the last run's arguments and would use them again
+    data.mkdir(parents=True)
+    words = [*arguments, f"--extra-vars={json.dumps({'testbed_fleet': fleet, **(variables or {})})}"]
+    return ansible_runner.run(
+        private_data_dir=str(data),
+        project_dir=str(CLONE),
+        inventory=[str(path) for path in inventories],
+        playbook=playbook,
+        envvars={"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")},
+        cmdline=" ".join(f"'{word}'" for word in words),
+        **options,
+    )
+
+
+def results(runner: ansible_runner.Runner, kind: str) -> list[Result]:
+    """Return [(host, task, result)] of one kind of event: ok, failed, skipped."""
+    return [
+        (event["event_data"]["host"], event["event_data"]["task"], event["event_data"].get("res", {}))
+        for event in runner.events
+        if event["event"] == f"runner_on_{kind}"
+    ]
+
+
+def changed(runner: ansible_runner.Runner) -> list[tuple[str, str]]:
+    """Return (host, task) of what changed something."""
+    return [(host, task) for host, task, result in results(runner, "ok") if result.get("changed")]
+
+
+def words(runner: ansible_runner.Runner) -> str:
+    """Return the messages of the failed tasks as one text."""
+    return "\n".join(str(result.get("msg", result)) for _host, _task, result in results(runner, "failed"))
+
+
+def messages(runner: ansible_runner.Runner, task: str) -> dict[str, Any]:
+    """Return {host: message} of a task."""
+    return {host: result.get("msg") for host, name, result in results(runner, "ok") if name == task}
