@@ -44,6 +44,7 @@ SHAPES = {
     "1B": Shape(2048, 18, 5504),
     "7B": Shape(4096, 32, 11008),
     "13B": Shape(5120, 40, 13824),
+    "13B/2": Shape(5120, 20, 13824),  # the tensors of 13B, 20 of its 40 layers
     "70B/20": Shape(8192, 4, 28672, keys=1024),  # the tensors of 70B, 4 of its 80 layers
 }
 
@@ -298,6 +299,7 @@ def main() -> None:
     parser.add_argument("--contenders", nargs="+", default=["copy", "ours", "apply_delta", "low-cpu-mem"])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--base-dtype", choices=["float16", "float32", "bfloat16"], default="float16")
+    parser.add_argument("--delta-is-base", action="store_true", help="for memory alone: a third less disk")
     parser.add_argument("--work", type=Path, default=CLONE / ".testbed" / "bench-convert")
     parser.add_argument("--results", type=Path, help="JSON lines, appended; --plot draws all of them")
     parser.add_argument("--plot", type=Path)
@@ -307,7 +309,10 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         try:
             in_process(lambda: write_model(folder / "base", shape, 1, 0.02, arguments.base_dtype))  # noqa: B023
-            in_process(lambda: write_model(folder / "delta", shape, 2, 0.002, "float16"))  # noqa: B023
+            if arguments.delta_is_base:
+                shutil.copytree(folder / "base", folder / "delta", copy_function=os.link)
+            else:
+                in_process(lambda: write_model(folder / "delta", shape, 2, 0.002, "float16"))  # noqa: B023
             read = sum(path.stat().st_size for name in ("base", "delta") for path in (folder / name).glob("*.bin"))
             written = sum(path.stat().st_size for path in (folder / "delta").glob("*.bin"))
             runs = []

@@ -232,6 +232,7 @@ print("go", flush=True)
 bad = weights_release.damaged(job.release, weights_release.read_json(job.release + "/manifest.json"), full=True)
 if bad:
     assert mend(job, bad, Options(retries=1, timeout=10))["mended"]
+    assert not __import__("os").path.exists(job.staging + "/mend")  # else the role's tidy task removes it
 """
 
 
@@ -264,7 +265,6 @@ def test_killed_at_any_moment_the_next_run_ends_the_same(tmp_path, hub):
             assert set(now) - {name + ".new" for name in bad} == set(case.was)
             assert all(now[name] == case.was[name] for name in set(case.was) - set(bad))
         assert content(case.release) == case.was
-        assert not (tmp_path / "staging" / "mend").exists()
 
 
 def test_what_an_orphan_mended_meanwhile_is_left_alone(tmp_path, hub):
