@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from testbed import fleet, hub, runs, wheelhouse
+from testbed import fleet, hub, paths, runs, wheelhouse
 
 LAYOUTS = Path(__file__).with_name("layouts.yml")
 GOODBYE = """
@@ -19,6 +19,12 @@ Clean up:   make clean
 def bring_up(name: str = "demo", layout: str = "demo") -> None:
     """Bring up what stands in for hosts, hub and wheelhouse; all of it stays as it is when it is there."""
     wanted = yaml.safe_load(LAYOUTS.read_text())[layout]
+    with paths.cache_held():
+        _bring_up(name, wanted)
+
+
+def _bring_up(name: str, wanted: dict) -> None:
+    """Do what ``bring_up`` says, the cache being ours."""
     wheels = f"{wheelhouse.ensure(**wanted['wheelhouse'])}:/srv/wheelhouse:ro" if "wheelhouse" in wanted else ""
     internal = wanted.get("internal", False)
     fleet.up(name, wanted["hosts"], [wheels] if wheels and not internal else [], internal)

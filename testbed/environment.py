@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from testbed import wheelhouse
-from testbed.paths import LOCKS, STATE, digest_of
+from testbed.paths import LOCKS, STATE, cache_held, digest_of
 
 ENGINE = ("cpu", "engine")
 
@@ -21,7 +21,8 @@ def ensure(name: str, locks: tuple[str, ...]) -> Path:
     stamp = final / ".lock"
     if stamp.exists() and stamp.read_text() == digest:
         return final
-    houses = [wheelhouse.ensure(lock) for lock in locks]
+    with cache_held():
+        houses = [wheelhouse.ensure(lock) for lock in locks]
     shutil.rmtree(final, ignore_errors=True)
     subprocess.run(["uv", "venv", "--quiet", "--python", "3.11", str(final)], check=True)
     command = ["uv", "pip", "install", "--quiet", "--offline", "--no-index", "--no-deps", "--require-hashes"]

@@ -1,13 +1,28 @@
 """Where the testbed keeps its things; every name is the clone's own, so two clones never collide."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parent.parent
 STATE = CLONE / ".testbed"
 LOCKS = CLONE / "files" / "locks"
 CACHE = Path(os.environ.get("FASTCHAT_FLEET_CACHE", Path.home() / ".cache" / "fastchat-fleet"))
+
+
+@contextlib.contextmanager
+def cache_held() -> Iterator[None]:
+    """Hold the cache while it is filled: fleets of other clones or tests wait here instead of mixing files."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(CACHE, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def digest_of(*parts: bytes) -> str:

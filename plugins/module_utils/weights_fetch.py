@@ -542,6 +542,8 @@ def fetch(source: Dict[str, Any], dest: str, options: Options = Options()) -> Di
         if options.check_mode:
             return _fetch(source, dest, options, ())
         with locked(dest, options.lock_wait) as lock:
+            for name in (".progress", ".progress.new"):  # of a run that was killed when all was done
+                remove(dest + name)
             return _fetch(source, dest, options, (lock,))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -722,6 +722,16 @@ def test_fifty_kills_end_in_the_same_directory(hub, tmp_path, kind, kills):
     assert left == [], "pointers or progress were left behind"
 
 
+def test_what_a_kill_after_the_last_byte_left_is_tidied_though_nothing_is_fetched(hub, tmp_path):
+    source, _identity = lfs(hub)
+    dest = tmp_path / "dest"
+    fetch(source, str(dest), QUICK)
+    for name in (".progress", ".progress.new"):
+        (tmp_path / f"dest{name}").write_text("{}")
+    assert not fetch(source, str(dest), QUICK)["changed"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("dest")] == ["dest"]
+
+
 def test_two_runs_on_one_directory_wait_for_each_other(hub, tmp_path):
     source, _identity = lfs(hub)
     hub.rate = 10_000_000
