@@ -122,6 +122,14 @@ def test_auto_becomes_a_stack_or_every_reason(checked):
 @pytest.mark.parametrize(
     ("variables", "sentences"),
     [
+        (
+            {"fastchat_stack": "el7-v100-torch19", "fastchat_cli_num_gpus": 8, "vicuna_weights_output": "bin"},
+            ["stack el7-v100-torch19 (torch 1.9.1) can not spread a model over 8 GPUs, which needs torch 1.10"],
+        ),
+        (
+            {"fastchat_stack": "el7-v100-torch19"},
+            ["vicuna_weights_output is 'safetensors', stack el7-v100-torch19 reads bin only"],
+        ),
         ({"fastchat_stack": "auto"}, ["fastchat_stack is auto on the command line (-e)"]),
         (
             {"fastchat_stack": "turing-plus", "fastchat_model": "vicuna-13b-v1.5"},
