@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap el7 chat status clean locks audit-glibc
+.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks chat status clean locks audit-glibc
 help: ## What can be made here
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
@@ -28,7 +28,7 @@ status: $(VENV)/.done ## Is the demo serving?
 test: lint unit engine distribute ## What CI runs; each part is a target of its own, the last two run side by side
 	$(MAKE) --jobs=2 --output-sync=target molecule integration
 
-test-full: test airgap el7 ## With what is too heavy for every time: an air gap, EL 7's stack for real (6 GB of downloads)
+test-full: test airgap stacks ## With what is too heavy for every time: an air gap, the GPUs' stacks on CPU (13 GB of downloads)
 
 lint: $(VENV)/.done
 	ruff check .
@@ -61,9 +61,10 @@ integration: $(VENV)/.done ## Killed runs, second run, reboot, refusals, over si
 airgap: $(VENV)/.done ## A site without a way out: hosts provisioned from the bundle alone
 	python -m pytest tests/integration_airgap
 
-el7: $(VENV)/.done ## The stack recommended for EL 7, on CPU; interpreters, wheels and FastChat from elsewhere
-	molecule --base-config molecule/config.yml test --scenario-name el7
-	python -m pytest tests/integration_el7
+stacks: $(VENV)/.done ## Every other stack on CPU, from bare to answering; interpreters, wheels and FastChat from elsewhere
+	for stack in el7-v100-torch26 el7-v100-torch113 v100-torch210 turing-plus; do \
+	  STACK=$$stack molecule --base-config molecule/config.yml test --scenario-name stack; done
+	python -m pytest tests/integration_runtime
 
 audit-glibc: $(VENV)/.done ## Would every library of a stack load on its glibc? STACK=el7-v100-torch26 [GLIBC=2.17]
 	python -m testbed.audit_glibc $(STACK) $(if $(GLIBC),--glibc $(GLIBC))
