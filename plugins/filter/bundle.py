@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 # ansible.builtin.apt installs it by itself on a host that lacks it.
-ALWAYS = {"deb": ["python3-apt"]}
+ALWAYS = {"deb": ["python3-apt"], "rpm": []}
 
 
 def defaults_of(root: Path, role: str, file: str = "defaults") -> dict:
@@ -14,11 +14,28 @@ def defaults_of(root: Path, role: str, file: str = "defaults") -> dict:
     return yaml.safe_load((root / "roles" / role / file / "main.yml").read_text())
 
 
-def packages_of(variables: Mapping, groups: set[str], root: Path) -> set[str]:
-    """Return the packages that the roles of these groups install on a host of these variables."""
+def kind_of(system: Mapping) -> str:
+    """Return deb or rpm: what a file of files/systems describes."""
+    return "rpm" if "repositories" in system else "deb"
+
+
+def pins_git_lfs(variables: Mapping, groups: set[str], system: Mapping, root: Path) -> bool:
+    """Return whether role git_lfs takes the pinned RPM on a host of these variables."""
+    if kind_of(system) == "deb" or not groups & {"workers", "builders"}:
+        return False
+    sources = defaults_of(root, "git_lfs", "vars")["__git_lfs_sources"]
+    return variables.get("git_lfs_source", sources.get(f"RedHat {system['release']}", sources["default"])) == "rpm"
+
+
+def packages_of(variables: Mapping, groups: set[str], root: Path, pinned: bool = False) -> set[str]:
+    """Return the packages that the roles of these groups install on a host of these variables.
+
+    ``pinned``: git-lfs comes another way.
+    """
     wanted = set(variables.get("bundle_packages", []))
     if groups & {"workers", "builders"}:
-        wanted |= set(variables.get("git_lfs_packages", defaults_of(root, "git_lfs")["git_lfs_packages"]))
+        packages = variables.get("git_lfs_packages", defaults_of(root, "git_lfs")["git_lfs_packages"])
+        wanted |= {"git"} if pinned else set(packages)
         ways = defaults_of(root, "vicuna_weights", "vars")["__vicuna_weights_packages"]
         wanted |= set(ways.get(variables.get("vicuna_weights_distribute", "each"), []))
     if "mirrors" in groups:
@@ -34,13 +51,15 @@ def wanted_of(groups: set[str]) -> list[tuple[str, str]]:
 
 
 def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
-    """Return {stacks, pinned, models, systems: {name: packages}, faults} for some hosts; each fault is one sentence.
+    """Return {stacks, pinned, models, deb: {system: packages}, rpm, git_lfs, faults}; each fault is one sentence.
 
-    ``pinned`` are the stacks whose hosts take a relocatable interpreter.
+    ``pinned`` are the stacks whose hosts take a relocatable interpreter; ``git_lfs`` is {system: one of the hosts that
+    take the pinned RPM}; ``rpm`` is as ``deb``.
     ``hostvars`` are Ansible's; ``root`` is the project's directory. No host is asked.
     """
-    there = sorted(path.stem for path in (Path(root) / "files" / "systems").glob("*.yml"))
-    plan: dict = {"stacks": set(), "pinned": set(), "models": set(), "systems": {}, "faults": []}
+    files = sorted((Path(root) / "files" / "systems").glob("*.yml"))
+    there = {path.stem: yaml.safe_load(path.read_text()) for path in files}
+    plan: dict = {"stacks": set(), "pinned": set(), "models": set(), "deb": {}, "rpm": {}, "git_lfs": {}, "faults": []}
     unknown: dict[str, list[str]] = {}
     wrong: dict[tuple[str, str], list[str]] = {}
     for host in hosts:
@@ -60,9 +79,12 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
         if system not in there:
             unknown.setdefault(system, []).append(host)
             continue
-        packages = packages_of(variables, groups, Path(root))
+        kind, pinned = kind_of(there[system]), pins_git_lfs(variables, groups, there[system], Path(root))
+        packages = packages_of(variables, groups, Path(root), pinned)
         if packages:
-            plan["systems"].setdefault(system, set()).update(packages | set(ALWAYS["deb"]))
+            plan[kind].setdefault(system, set()).update(packages | set(ALWAYS[kind]))
+        if pinned:
+            plan["git_lfs"].setdefault(system, host)
     plan["faults"] += [
         f"fleet_system of {', '.join(names)} is {system}, wanted one of {', '.join(there)}, or none where packages come"
         " from elsewhere: no host is asked while a bundle is made."
@@ -75,7 +97,8 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
     ]
     for name in ("stacks", "pinned", "models"):
         plan[name] = sorted(plan[name])
-    plan["systems"] = {name: sorted(packages) for name, packages in sorted(plan["systems"].items())}
+    for kind in ("deb", "rpm"):
+        plan[kind] = {name: sorted(packages) for name, packages in sorted(plan[kind].items())}
     return plan
 
 

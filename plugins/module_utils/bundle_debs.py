@@ -15,31 +15,12 @@ import tempfile
 import urllib.parse
 from typing import Any, Dict, List
 
-from .bundle_files import Wanted, bring, from_near
+from .bundle_files import Wanted, bring, from_near, run
 from .bundle_manifest import BundleError, sha256_of, write
 
 KEY, REQUEST, PACKAGES, RELEASE = "key.asc", "request.json", "Packages", "InRelease"
 NEEDED = {"apt-get": "apt", "dpkg-deb": "dpkg", "gpg": "gnupg"}
 URI = re.compile(r"'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})$")
-
-
-def run(command: List[str], what: str, **options: Any) -> str:
-    """Return a command's standard output; raises BundleError with its last line of error."""
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        check=False,
-        env=dict(os.environ, LC_ALL="C.UTF-8"),
-        **options,
-    )
-    if done.returncode:
-        lines = (
-            [line for line in done.stderr.splitlines() if line.startswith("E: ")] or done.stderr.splitlines() or ["-"]
-        )
-        raise BundleError("%s: %s." % (what, lines[-1].replace("E: ", "").rstrip(".")))
-    return done.stdout
 
 
 def apt_options(root: str, architecture: str) -> List[str]:

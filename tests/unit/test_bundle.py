@@ -1,6 +1,7 @@
 """Bundles: what a lock wants, what pip may bring, what a manifest finds, what a plan says."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -14,8 +15,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "plugins"))
 
-from bundle import bundle_faults, bundle_plan, bundle_sources
-from module_utils import bundle_debs, bundle_manifest, bundle_wheels
+from bundle import bundle_faults, bundle_plan, bundle_sources, kind_of
+from module_utils import bundle_debs, bundle_manifest, bundle_rpms, bundle_wheels
 from module_utils.bundle_manifest import BundleError
 
 TARGET = bundle_wheels.Target("3.9", "2.17")
@@ -203,6 +204,75 @@ def test_the_index_is_signed_and_a_changed_one_is_refused_by_gpgv(tmp_path):
     assert bundle_debs.complete(str(repository), bundle_debs.asked(system, ["hello"])) == 0
 
 
+CENTOS = {
+    "name": "centos7",
+    "release": "7",
+    "architecture": "x86_64",
+    "repositories": {"base": "http://mirror/os/"},
+    "keys": {"centos": {"url": "http://mirror/key", "fingerprint": "AB"}},
+}
+
+
+def test_what_dnf_says_of_its_choice_is_read_with_its_sha256():
+    sum_of = hashlib.sha256(b"git's \n").digest()
+    found = bundle_rpms.listed(f"base 6157 Packages/git-1-1.x86_64.rpm (2, {sum_of!r})\n", CENTOS["repositories"])
+    url = "http://mirror/os/Packages/git-1-1.x86_64.rpm"
+    assert list(found) == [url]
+    assert found[url] == ("git-1-1.x86_64.rpm", sum_of.hex(), url, 6157)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("base 6157 git.rpm (1, b'ab')", "base lists git.rpm without its sha256"),
+        ("base 6157 git.rpm None", "dnf 4 is wanted here"),
+        ("Error: something else", "dnf 4 is wanted here"),
+    ],
+)
+def test_what_dnf_says_otherwise_is_refused_in_one_sentence(line, fault):
+    with pytest.raises(BundleError, match=fault) as caught:
+        bundle_rpms.listed(line, CENTOS["repositories"])
+    assert "\n" not in str(caught.value)
+
+
+def test_without_dnf_the_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BundleError, match=r"createrepo_c and dnf and gnupg and rpm are absent .* install them"):
+        bundle_rpms.ensure(CENTOS, ["git"], [], str(tmp_path), [], False)
+
+
+def test_a_repository_is_whole_only_as_it_was_recorded(tmp_path):
+    for name in ("git.rpm", "keys/centos.asc", "repodata/repomd.xml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert bundle_rpms.recorded(str(tmp_path)) == {}
+    record = {"request": {"packages": ["git"]}, "files": bundle_rpms.described(str(tmp_path))}
+    (tmp_path / "request.json").write_text(json.dumps(record))
+    assert bundle_rpms.recorded(str(tmp_path)) == record
+    (tmp_path / "stranger.rpm").write_text("x")
+    assert bundle_rpms.recorded(str(tmp_path)) == {}
+    (tmp_path / "stranger.rpm").unlink()
+    (tmp_path / "repodata" / "repomd.xml").write_text("changed")
+    assert bundle_rpms.recorded(str(tmp_path)) == {}
+
+
+@pytest.mark.skipif(not shutil.which("gpg"), reason="no gpg on this machine")
+def test_a_key_is_the_one_of_its_fingerprint_or_it_is_refused(tmp_path):
+    gpg = ["gpg", "--homedir", str(tmp_path), "--batch", "--quiet"]
+    make = [*gpg, "--passphrase", "", "--quick-generate-key", "throw-away key", "rsa2048", "sign", "never"]
+    subprocess.run(make, check=True, capture_output=True)
+    text = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True, text=True).stdout
+    subprocess.run(["gpgconf", "--homedir", str(tmp_path), "--kill", "all"], check=True)
+    (tmp_path / "key.asc").write_text(text)
+    (right,) = bundle_rpms.fingerprints(text)
+    address = (tmp_path / "key.asc").as_uri()
+    assert bundle_rpms.key_of("centos", address, f"{right[:20]} {right[20:].lower()}") == text
+    with pytest.raises(BundleError, match=f"has fingerprint {right}, wanted {'0' * 40}"):
+        bundle_rpms.key_of("centos", address, "0" * 40)
+    with pytest.raises(BundleError, match="could not be had from"):
+        bundle_rpms.key_of("centos", (tmp_path / "nothing").as_uri(), right)
+
+
 def host(*groups, **variables):
     return {"group_names": list(groups), "fastchat_stack": "cpu", "fastchat_model": "vicuna-7b-v1.5", **variables}
 
@@ -223,11 +293,26 @@ def test_a_plan_has_what_the_roles_of_each_group_want():
     assert plan["faults"] == []
     assert plan["stacks"] == ["cpu", "v100-torch210"] and plan["models"] == ["vicuna-7b-v1.5"]
     assert plan["pinned"] == ["v100-torch210"]
-    assert plan["systems"] == {
+    assert plan["deb"] == {
         "debian11": ["aria2", "git", "git-lfs", "python3-apt"],
         "debian12": ["nginx", "python3-apt"],
     }
     assert bundle_plan(hosts, ["ctl01"], str(ROOT))["models"] == []
+
+
+def test_a_plan_for_el_7_has_git_and_the_pinned_git_lfs_of_one_host():
+    hosts = {
+        "ctl01": host("controllers", "mirrors", fleet_system="centos7"),
+        "gpu01": host("workers", fleet_system="centos7", vicuna_weights_distribute="rsync"),
+        "gpu02": host("workers", fleet_system="centos7"),
+    }
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["faults"] == [] and plan["deb"] == {}
+    assert plan["rpm"] == {"centos7": ["git", "nginx", "rsync"]}
+    assert plan["git_lfs"] == {"centos7": "gpu01"}
+    hosts["gpu01"]["git_lfs_source"] = hosts["gpu02"]["git_lfs_source"] = "distribution"
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["rpm"] == {"centos7": ["git", "git-lfs", "nginx", "rsync"]} and plan["git_lfs"] == {}
 
 
 def test_a_host_without_a_system_is_named():
@@ -251,7 +336,10 @@ def test_a_stack_or_model_without_a_file_is_named_with_its_hosts():
 def test_every_system_is_named_as_its_file_and_complete():
     for path in (ROOT / "files" / "systems").glob("*.yml"):
         system = yaml.safe_load(path.read_text())
-        assert system["name"] == path.stem and {"architecture", "keyring", "sources"} <= set(system)
+        kinds = {"deb": {"keyring", "sources"}, "rpm": {"release", "repositories", "keys"}}
+        assert system["name"] == path.stem and {"architecture", *kinds[kind_of(system)]} <= set(system)
+        for key in system.get("keys", {}).values():
+            assert len(key["fingerprint"]) == 40 and key["url"].startswith("https://")
 
 
 def test_a_models_sources_become_the_bundles_with_every_sum():
