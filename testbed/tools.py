@@ -20,12 +20,20 @@ TESTBED = {
     "/usr/lib/podman/aardvark-dns": "aardvark-dns",
 }
 TESTS = {"git-lfs": "git-lfs", "git": "git", "aria2c": "aria2", "rsync": "rsync", "ip": "iproute2"}
-WANTED = {"control": CONTROL, "testbed": TESTBED, "tests": TESTS}
+# What a bundle of RPMs takes; the last is a plug-in of dnf.
+RPMS = {
+    "dnf": "dnf",
+    "createrepo_c": "createrepo-c",
+    "rpmkeys": "rpm",
+    "gpg": "gnupg",
+    "/usr/lib/python3/dist-packages/dnf-plugins/download.py": "dnf-plugins-core",
+}
+WANTED = {"control": CONTROL, "testbed": TESTBED, "tests": TESTS, "rpms": RPMS}
 
 
 def missing_packages(wanted: dict[str, str]) -> list[str]:
     """Return the packages whose command is neither on PATH nor, for an absolute name, on disk."""
-    absent = {package for command, package in wanted.items() if not shutil.which(command)}
+    absent = {package for command, package in wanted.items() if not (shutil.which(command) or os.path.isfile(command))}
     if wanted is CONTROL and find_spec("ensurepip") is None:
         absent.add("python3-venv")
     return sorted(absent)
