@@ -60,6 +60,7 @@ integration: $(VENV)/.done ## Killed runs, second run, reboot, refusals, over si
 
 airgap: $(VENV)/.done ## A site without a way out: hosts provisioned from the bundle alone
 	python -m pytest tests/integration_airgap
+	python -m pytest tests/integration_rpm_bundle
 
 stacks: $(VENV)/.done ## Every other stack on CPU, from bare to answering; interpreters, wheels and FastChat from elsewhere
 	for stack in el7-v100-torch26 el7-v100-torch113 v100-torch210 turing-plus; do \
