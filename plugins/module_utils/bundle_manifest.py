@@ -4,28 +4,19 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-import hashlib
 import io
 import json
 import os
 
+from .weights_release import sha256_of
+
 NAME = "manifest.json"
 FORMAT = 1
-BLOCK = 1 << 20  # bytes read at a time
 SHOWN = 3  # files named in one sentence
 
 
 class BundleError(Exception):
     """One sentence for the operator: what was found, what is wanted, what to do."""
-
-
-def sha256_of(path):
-    """Return the sha256 of a file."""
-    whole = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(BLOCK), b""):
-            whole.update(block)
-    return whole.hexdigest()
 
 
 def names_in(bundle):

@@ -50,6 +50,7 @@ from .tensor_files import (
     regular_file,
     safetensors_header,
 )
+from .weights_release import sha256_of
 
 ENGINE = 1  # part of the fingerprint: raise it when the same inputs give other files
 SHARD_BYTES = 2_000_000_000  # what a kill may cost; transformers' own default is 5 GB
@@ -699,14 +700,11 @@ def place(source: str, path: str) -> dict[str, Any]:
         os.link(real, part)
     except OSError:
         shutil.copyfile(real, part)
-    digest = hashlib.sha256()
+    digest = sha256_of(part)
     with open(part, "rb") as stream:
-        for data in iter(lambda: stream.read(BLOCK_LIMIT), b""):
-            digest.update(data)
-        size = stream.tell()
         os.fsync(stream.fileno())
     os.rename(part, path)
-    return {"size": size, "sha256": digest.hexdigest()}
+    return {"size": os.path.getsize(path), "sha256": digest}
 
 
 def require_space(folder: str, plan: Plan, done: dict[str, Any]) -> None:

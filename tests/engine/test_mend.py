@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from module_utils import weights_mend, weights_release
 from module_utils.weights_convert import convert
 from module_utils.weights_fetch import Options, fetch
 from module_utils.weights_mend import Job, mend, patch
-from standin_hub import StandInHub, git
+from standin_hub import git, served
 
 STATE = {f"model.layers.{number}.weight": torch.randn(100, 50 + number).half() for number in range(12)}
 PATCHES = {"base": {"tokenizer_config.json": {"a": "base"}}, "target": {"special_tokens_map.json": {"eos_token": "é"}}}
@@ -112,14 +111,8 @@ def hub(tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "hub").mkdir()
-    server = StandInHub(tmp_path / "hub")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(tmp_path / "hub") as server:
+        yield server
 
 
 @pytest.mark.parametrize("output", ["safetensors", "bin"])

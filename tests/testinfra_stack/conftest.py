@@ -1,22 +1,10 @@
-"""One host that is all of a fleet; prints what the units said when a test fails."""
+"""One host that is all of a fleet."""
 
 import json
 
 import pytest
 
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = (yield).get_result()
-    if report.when == "call" and report.failed and "host" in getattr(item, "funcargs", {}):
-        journal = item.funcargs["host"].run("journalctl --no-pager --lines=40 --unit='fastchat-*'").stdout
-        report.sections.append(("journal", journal))
-
-
-@pytest.fixture
-def address(host):
-    """The host's own address, which services bind to."""
-    return host.interface("eth0").addresses[0]
+from testbed.journal import address, pytest_runtest_makereport  # noqa: F401  (pytest takes them from here)
 
 
 @pytest.fixture

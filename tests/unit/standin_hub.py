@@ -3,12 +3,14 @@
 Each fault is used up by one request whose path contains its key, so that a test says what fails and how often.
 """
 
+import contextlib
 import hashlib
 import json
 import random
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -198,3 +200,16 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         if cut >= 0:
             self.close_connection = True
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[StandInHub]:
+    """Serve a hub out of a new directory while the block runs."""
+    folder.mkdir()
+    server = StandInHub(folder)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()

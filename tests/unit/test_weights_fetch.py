@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import pytest
-from standin_hub import COMMIT, REPOSITORY, StandInHub, commit, content_of, git, pointer_of
+from standin_hub import COMMIT, REPOSITORY, commit, content_of, git, pointer_of, served
 
 from testbed import environment
 
@@ -48,14 +48,8 @@ def own_environment(monkeypatch, tmp_path):
 
 @pytest.fixture
 def hub(tmp_path):
-    (tmp_path / "hub").mkdir()
-    server = StandInHub(tmp_path / "hub")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(tmp_path / "hub") as server:
+        yield server
 
 
 def there(folder: Path) -> dict[str, bytes]:
