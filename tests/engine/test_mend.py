@@ -134,7 +134,8 @@ def test_only_what_the_damaged_shards_are_made_from_is_fetched(tmp_path, hub, ou
         assert large < found["bytes_fetched"] < large + 20_000
         assert content(case.release) == case.was
         stayed = {path.name for path in case.release.iterdir() if inodes.get(path.name) == path.stat().st_ino}
-        assert stayed == set(inodes) - set(bad) - {weights_release.TIMES}
+        # The note of times is written anew, and its freed inode's number may come back: it says nothing of the files.
+        assert stayed - {weights_release.TIMES} == set(inodes) - set(bad) - {weights_release.TIMES}
         assert case.damaged() == []
         case.tidy()
 

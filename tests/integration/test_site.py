@@ -92,10 +92,10 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
     assert runner.rc == 0, words(runner)
     assert changed(runner) == []
     # Building, mending, fetching, converting, publishing are skipped because their outcome is there, distribution
-    # because each host makes its own release, a bundle because there is a way out, an interpreter and FastChat from git
-    # because nobody asked for them; nothing else may be.
+    # because each host makes its own release, a bundle because there is a way out and package_source has no repository to
+    # point at, an interpreter and FastChat from git because nobody asked for them; nothing else may be.
     weights = ("Mend | ", "Fetch | ", "Convert | ", "Apply_delta | ", "Publish | ", "Distribute | ")
-    done = ("Bundle | ", "Build | ", "Python | ", "Fastchat_git | ", *weights)
+    done = ("Bundle | ", "Apt | ", "Rpm | ", "Own | Look at ", "Build | ", "Python | ", "Fastchat_git | ", *weights)
     skipped = {(host, task) for host, task, _result in results(runner, "skipped") if not task.startswith(done)}
     assert (
         skipped
