@@ -39,10 +39,17 @@ MODEL: dict[str, tuple[bool, Check, str]] = {  # key: (required, check, what is 
     "weights_mb": (True, whole, "the MiB of the converted weights, such as 12853 for 7B"),
     "parameters": (False, whole, "the number of parameters, such as 6738415616"),
     "context_tokens": (False, whole, "the longest prompt and answer in tokens, such as 4096"),
+    "shape": (False, mapping, "layers, hidden, vocabulary, and kv_hidden where keys are narrower"),
     "sources": (True, mapping, "whole, or base and delta"),
     "patches": (False, mapping, "base and target, each {file: {key: value}}"),
     "tokenizer": (True, lambda v: mapping(v) and bool(v), "what its tokenizer must say, such as {eos_token_id: 2}"),
     "probe": (True, mapping, "question and expect"),
+}
+SHAPE: dict[str, tuple[bool, Check, str]] = {  # as config.json has them; memory is planned by it
+    "layers": (True, whole, "num_hidden_layers, such as 32"),
+    "hidden": (True, whole, "hidden_size, such as 4096"),
+    "vocabulary": (True, whole, "vocab_size, such as 32000"),
+    "kv_hidden": (False, whole, "hidden_size / num_attention_heads * num_key_value_heads, where these differ"),
 }
 SOURCE: dict[str, tuple[bool, Check, str]] = {
     "kind": (False, lambda v: v in KINDS, "one of " + ", ".join(KINDS)),
@@ -130,6 +137,8 @@ def model_faults(model: Any, name: str = "") -> list[str]:
             )
         for key, source in sources.items():
             faults += source_faults(source, f"{where}.sources.{key}")
+    if mapping(model.get("shape")):
+        faults += faults_of(model["shape"], SHAPE, f"{where}.shape")
     if mapping(model.get("patches")) and mapping(sources) and sources:
         faults += patch_faults(model["patches"], set(sources), f"{where}.patches")
     probe = model.get("probe")

@@ -162,6 +162,29 @@ def topology_of(text):
     return dict((name, dict(pair for pair in pairs[name] if pair[0] != name)) for name in pairs)
 
 
+def affinity_of(text):
+    """Return {"GPU0": {"cpus": "0-11,24-35", "numa_node": 0}, ...} of ``nvidia-smi topo -m``; None for what it lacks.
+
+    Old drivers have no column NUMA Affinity, new ones have another behind it; a machine without NUMA says N/A.
+    """
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).split() for line in text.splitlines()]
+    lines = [line for line in lines if line]
+    heading = lines[0] if lines else []
+    if "CPU" not in heading:
+        return {}
+    devices = heading.index("CPU")
+    found = {}
+    for line in lines[1:]:
+        if line[0] in heading[:devices] and re.match(r"GPU\d+$", line[0]):
+            cpus, node = (line[devices + 1 :] + ["", ""])[:2]
+            numbered = "NUMA" in heading and re.match(r"\d+$", node)
+            found[line[0]] = {
+                "cpus": cpus if re.match(r"\d+(-\d+)?(,\d+(-\d+)?)*$", cpus) else None,
+                "numa_node": int(node) if numbered else None,
+            }
+    return found
+
+
 def module_version(text):
     """Return the version in the text of ``/proc/driver/nvidia/version``, '' when there is none."""
     found = re.search(r"Kernel Module(?: for \S+)?\s+([\d.]+)", text)
@@ -316,7 +339,10 @@ def gather(tool, seconds=60, root="/", ask=run):
     told = capabilities_of(output) if status == 0 else {}
     for gpu in facts["gpus"]:
         gpu["compute_capability"] = told.get(gpu["uuid"], gpu["compute_capability"])
-    if facts["count"] > 1:
-        status, output = ask([tool, "topo", "-m"], seconds)
-        facts["topology"] = topology_of(output) if status == 0 else {}
+    status, output = ask([tool, "topo", "-m"], seconds)
+    output = output if status == 0 else ""
+    facts["topology"] = topology_of(output) if facts["count"] > 1 else {}
+    beside = affinity_of(output)
+    for index, gpu in enumerate(facts["gpus"]):
+        gpu.update(beside.get("GPU%d" % index, {"cpus": None, "numa_node": None}))
     return facts
