@@ -19,6 +19,11 @@ def dict_kept(whole: dict, names: list[str]) -> dict:
     return {name: whole[name] for name in names}
 
 
+def file_text(path: str) -> str:
+    """Return the text of a file on the control node."""
+    return Path(path).read_text()
+
+
 def known_variables(roles: Path) -> dict[str, set[str]]:
     """Return {role: its public variables} from the argument specs below a directory of roles."""
     specs = {spec.parts[-3]: yaml.safe_load(spec.read_text()) for spec in roles.glob("*/meta/argument_specs.yml")}
@@ -112,6 +117,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "dict_kept": dict_kept,
+            "file_text": file_text,
             "input_digest": input_digest,
             "inventory_faults": inventory_faults,
             "preflight_faults": preflight_faults,

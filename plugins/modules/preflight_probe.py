@@ -36,6 +36,7 @@ glibc: {description: Version of the C library., type: str, returned: always, sam
 clock: {description: Seconds since 1970., type: int, returned: always}
 """
 
+import glob
 import os
 import pwd
 import time
@@ -62,7 +63,16 @@ def taken(ports):
             with open(table) as stream:
                 found.update(listeners(stream.read()))
     owners = dict((str(port), owner_of(found[port])) for port in ports if port in found)
-    return dict((port, owner) for port, owner in owners.items() if owner != OURS)
+    return dict((port, owner) for port, owner in owners.items() if owner != OURS and not held(port))
+
+
+def held(port):
+    """Return whether systemd holds a port for a unit of ours."""
+    for path in glob.glob("/etc/systemd/system/%s-*.socket" % OURS):
+        with open(path) as stream:
+            if any(line.startswith("ListenStream=") and line.strip().endswith(":" + port) for line in stream):
+                return True
+    return False
 
 
 def space(needs):

@@ -15,6 +15,7 @@ from ansible.playbook.block import Block
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
+from gpu_facts import facts_of
 
 from testbed.paths import CLONE
 
@@ -29,10 +30,12 @@ FACTS = {
     "ansible_pkg_mgr": "yum",
     "ansible_memtotal_mb": 515000,
 }
+# The machine that the inventory for operators is written for; of eight V100 only such with 16 GB are recorded.
+EIGHT = facts_of((CLONE / "tests/unit/fixtures/nvidia-smi/v100-sxm2-16gb-x8_550.127.05.txt").read_text())
+GPUS = {**EIGHT, "gpus": [{**card, "memory_mb": 32510} for card in EIGHT["gpus"]], "fault": "", "hint": ""}
 REGISTERED = {
-    "__fastchat_service_links": {
-        "results": [{"stat": {"lnk_target": "envs/x-0123456789ab"}}, {"stat": {"lnk_target": "releases/0123"}}]
-    },
+    "__fastchat_service_read": {"results": [{"stat": {"lnk_target": f"envs/x-{n}"}} for n in range(16)]},
+    "__fastchat_worker_gpus": GPUS,
 }
 TEMPLATE = {"ansible.builtin.template", "template"}
 DYNAMIC = {"include_role", "include_tasks"}
@@ -97,13 +100,20 @@ class Fleet:
                     raise AssertionError(f"{task.get_path()}: {task.action} is not seen here; import it, or teach me.")
                 if task.action in TEMPLATE:
                     for host in self.inventory.get_hosts(play.hosts):
-                        found.append(self.render(play, task, host))
+                        found += self.render(play, task, host)
         return found
 
     def render(self, play, task, host):
-        """Return what a template task would write on a host."""
+        """Return what a template task would write on a host, each time of its loop."""
         variables = self.variables.get_vars(play=play, host=host, task=task)
         variables["ansible_search_path"] = task.get_search_path()
+        items = [None]
+        if task.loop is not None:
+            items = Templar(loader=self.loader, variables=variables).template(task.loop)
+        return [self.written(task, host, {**variables, "item": item}) for item in items]
+
+    def written(self, task, host, variables):
+        """Return what a template task would write on a host with these variables."""
         templar = Templar(loader=self.loader, variables=variables)
         source, path = templar.template(task.args["src"]), templar.template(task.args["dest"])
         text = templar.template("{{ lookup('template', '" + source + "', convert_data=false) }}", convert_data=False)

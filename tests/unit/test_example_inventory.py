@@ -127,6 +127,8 @@ def test_every_template_can_be_rendered_for_every_host():
 
 def test_a_knob_reaches_what_is_written():
     units = Fleet(EXAMPLE, fastchat_worker_port=21005, fastchat_worker_num_gpus=2).templates("serve.yml")
-    (unit,) = {file.text for file in units if file.host == "gpu01.example.com" and file.path.endswith("@0.service")}
+    here = [file for file in units if file.host == "gpu01.example.com" and "fastchat-worker@" in file.path]
+    assert len(here) == 4, "two of eight GPUs each"
+    (unit,) = {file.text for file in here if file.path.endswith("@0.service")}
     assert "--port=21005 " in unit and "--worker-address=http://gpu01.example.com:21005 " in unit
     assert "--num-gpus=2 " in unit

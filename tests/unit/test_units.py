@@ -22,7 +22,7 @@ MODELS = sorted(path.stem for path in (CLONE / "files" / "models").glob("*.yml")
 @functools.cache
 def rendered(**extra):
     files = Fleet(EXAMPLE, **extra).templates("serve.yml")
-    units = [file for file in files if file.path.startswith("/etc/systemd/")]
+    units = [file for file in files if file.source == "service.unit.j2"]
     assert units
     return files, units
 
@@ -43,7 +43,8 @@ def test_every_unit_is_one_that_systemd_219_and_a_gpu_can_bear(stack, device, li
     _, units = rendered(fastchat_stack=stack, fastchat_worker_device=device, fastchat_worker_memory_limit=limit)
     names = {(unit.host, Path(unit.path).name) for unit in units}
     fleet = Fleet(EXAMPLE).inventory.groups
-    wanted = {(host.name, "fastchat-worker@0.service") for host in fleet["workers"].get_hosts()}
+    workers = range(8) if device == "cuda" else [0]
+    wanted = {(host.name, f"fastchat-worker@{n}.service") for host in fleet["workers"].get_hosts() for n in workers}
     wanted |= {
         (host.name, f"fastchat-{name}.service")
         for host in fleet["controllers"].get_hosts()
@@ -77,6 +78,29 @@ def test_cuda_s_device_files_are_made_by_a_unit_that_219_knows_before_a_gpu_work
         assert workers and all((text.count(path.name) == 2) is wanted for text in workers)
 
 
+def test_the_probe_and_the_sockets_are_units_that_systemd_219_can_bear():
+    files, _ = rendered()
+    probes = {file.text for file in files if file.path.endswith("/fastchat-probe.service")}
+    (probe,) = probes
+    # It is root, since it restarts workers; everything else is as protected as they are.
+    assert [fault for fault in unit_rules.faults(probe, gpu=False) if "User=" not in fault] == []
+    assert "User=" not in probe
+    sockets = {file.path: file.text for file in files if file.path.endswith(".socket")}
+    assert set(sockets) == {"/etc/systemd/system/fastchat-controller.socket"}
+    for text in sockets.values():
+        assert {f"{line.section}.{line.name}" for line in unit_rules.lines(text)} <= unit_rules.KNOWN
+
+
+def test_each_worker_of_eight_has_a_gpu_a_port_and_a_name_of_its_own():
+    files = {file.path: file.text for file in rendered()[0] if file.host == "gpu01.example.com"}
+    for index in range(8):
+        start = files[f"/etc/systemd/system/fastchat-worker@{index}.service"]
+        assert f"--port={21002 + index} " in start and f":{21002 + index} --controller" in start
+        assert f"CUDA_VISIBLE_DEVICES={index}\n" in files[f"/etc/fastchat/worker@{index}.env"]
+    digests = {re.search("FASTCHAT_DIGEST=(.*)", text)[1] for path, text in files.items() if path.endswith(".env")}
+    assert len(digests) == 8
+
+
 def test_no_promise_for_newer_systemd_is_left_without_a_unit_that_makes_it():
     units = rendered(fastchat_stack="cpu", fastchat_worker_device="cpu", fastchat_worker_memory_limit="48G")[1]
     carried = {line.name for unit in units for line in unit_rules.lines(unit.text)}
@@ -99,7 +123,8 @@ def test_every_template_of_every_role_was_rendered_for_every_host_that_gets_it()
 
 @functools.cache
 def gpu_unit():
-    return next(unit.text for unit in rendered(fastchat_worker_device="cuda")[1] if "worker@" in unit.path)
+    units = rendered(fastchat_worker_device="cuda", fastchat_worker_memory_limit="infinity")[1]
+    return next(unit.text for unit in units if "worker@" in unit.path)
 
 
 PLANTED = {

@@ -1,0 +1,178 @@
+#!/usr/bin/python
+"""Have units enabled, running with what is written, and answering."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: service_units
+short_description: Have units enabled, running with what is written, and answering
+description:
+  - Starts what does not run, restarts what started with another FASTCHAT_DIGEST than the one given, and asks the gates
+    of every unit until all answer from a process of that digest.
+  - A unit of the family that is not named is stopped (it drains as its ExecStop= says), disabled and removed.
+options:
+  units:
+    description: 'Units: name (with .service), digest, gates (url, method, body, expect), socket (address:port).'
+    type: list
+    elements: dict
+    required: true
+  family:
+    description: Glob over unit names, such as fastchat-worker@*.service; empty removes nothing.
+    type: str
+    default: ''
+  together:
+    description: Restart all at once; else one after the other, each answering before the next.
+    type: bool
+    default: true
+  seconds:
+    description: How long a unit may take to answer; what the process before it takes to drain does not count.
+    type: int
+    default: 180
+  folder: {description: Where units are., type: path, default: /etc/systemd/system}
+  settings:
+    description: Where their environment files are, NAME.env without fastchat-.
+    type: path
+    default: /etc/fastchat
+author: [fastchat-fleet]
+"""
+EXAMPLES = r"""
+- name: Two workers
+  service_units:
+    family: fastchat-worker@*.service
+    units:
+      - name: fastchat-worker@0.service
+        digest: 0123456789ab
+        gates: [{url: "http://gpu01:21002/worker_get_status", method: POST}]
+"""
+RETURN = r"""
+restarted: {description: Units that ran with something else., type: list, elements: str, returned: always}
+started: {description: Units that did not run., type: list, elements: str, returned: always}
+removed: {description: Units of the family that are no longer wanted., type: list, elements: str, returned: always}
+"""
+
+import fnmatch
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.service_units import Systemd, answers, plan, running_digest
+
+
+def not_ready(unit, shown):
+    """Return '' when a unit runs with its digest and all its gates answer, else what is missing."""
+    if running_digest(shown) != unit["digest"]:
+        return "it does not run with what is written yet"
+    for gate in unit["gates"]:
+        said = answers(gate)
+        if said:
+            return said
+    return ""
+
+
+def wait(module, systemd, units):
+    """Wait until every unit is ready; end the module with the journal of the first that is not in time."""
+    seconds = module.params["seconds"]
+    for unit in units:
+        deadline = time.time() + seconds
+        while True:
+            shown = systemd.show(unit["name"])
+            said = not_ready(unit, shown)
+            if not said:
+                break
+            if shown["ActiveState"] == "deactivating" and running_digest(shown) != unit["digest"]:
+                deadline = time.time() + seconds  # the process before it still finishes what it answers
+            if time.time() > deadline:
+                module.fail_json(
+                    msg="%s did not answer within %d s (%s). Its journal ends:\n%s"
+                    % (unit["name"], seconds, said, systemd.journal(unit["name"]))
+                )
+            time.sleep(0.5)
+
+
+def surplus(params):
+    """Return the units of the family that lie in the folder and are not wanted, sorted."""
+    if not params["family"]:
+        return []
+    wanted = set(unit["name"] for unit in params["units"])
+    there = fnmatch.filter(os.listdir(params["folder"]), params["family"])
+    return sorted(name for name in there if name not in wanted)
+
+
+def remove(systemd, params, name):
+    """Stop a unit, which drains it, and take its files away."""
+    systemd.call("disable", name)
+    systemd.call("stop", name)
+    os.remove(os.path.join(params["folder"], name))
+    settings = os.path.join(params["settings"], name[len("fastchat-") : -len(".service")] + ".env")
+    if os.path.exists(settings):
+        os.remove(settings)
+    systemd.call("daemon-reload")
+
+
+def listen(systemd, unit):
+    """Have systemd hold a unit's socket at the right address; the service is stopped where the address changes."""
+    socket = unit["name"].replace(".service", ".socket")
+    shown = systemd.show(socket)
+    if shown["UnitFileState"] != "enabled":
+        systemd.call("enable", socket)
+    if shown["ActiveState"] == "active" and unit["socket"] not in shown["Listen"]:
+        systemd.call("stop", unit["name"], socket)
+    if systemd.show(socket)["ActiveState"] != "active":
+        # A service that has bound the port itself (an older unit of ours) is in the way.
+        systemd.call("stop", unit["name"])
+        systemd.call("start", socket)
+
+
+def act(module, systemd, steps):
+    """Carry the steps out, all units at once or one after the other."""
+    params = module.params
+    for unit in params["units"]:
+        if unit.get("socket"):
+            listen(systemd, unit)
+        for step in steps[unit["name"]]:
+            systemd.call(*([step] if step == "enable" else ["--no-block", step]) + [unit["name"]])
+        if not params["together"] and steps[unit["name"]]:
+            wait(module, systemd, [unit])
+    wait(module, systemd, params["units"])
+
+
+def main():
+    """Look, then act unless it is a rehearsal."""
+    spec = {
+        "units": {"type": "list", "elements": "dict", "required": True},
+        "family": {"type": "str", "default": ""},
+        "together": {"type": "bool", "default": True},
+        "seconds": {"type": "int", "default": 180},
+        "folder": {"type": "path", "default": "/etc/systemd/system"},
+        "settings": {"type": "path", "default": "/etc/fastchat"},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    params, systemd = module.params, Systemd()
+    try:
+        names = [unit["name"] for unit in params["units"]]
+        shown = dict((name, systemd.show(name)) for name in names)
+        stale = any(one["NeedDaemonReload"] == "yes" or one["LoadState"] != "loaded" for one in shown.values())
+        if stale and not module.check_mode:
+            systemd.call("daemon-reload")
+            shown = dict((name, systemd.show(name)) for name in names)
+        steps = dict((unit["name"], plan(unit, shown[unit["name"]])) for unit in params["units"])
+        gone = surplus(params)
+        if not module.check_mode:
+            for name in gone:
+                remove(systemd, params, name)
+            act(module, systemd, steps)
+    except (RuntimeError, OSError) as error:
+        module.fail_json(msg=str(error))
+    did = {
+        "restarted": [name for name in names if "restart" in steps[name]],
+        "started": [name for name in names if "start" in steps[name]],
+        "removed": gone,
+    }
+    lines = "".join("%s %s\n" % (what, name) for what in sorted(did) for name in did[what])
+    module.exit_json(changed=bool(gone or any(steps.values())), diff={"before": "", "after": lines}, **did)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Ask every worker of this host for a real generation, and mend what does not answer: ``fastchat-probe.service``.
+
+As root, every few seconds. The plan (``/etc/fastchat/plan.json``) says which workers there are. A worker that is silent
+twice is killed, and systemd starts it again; after RESTARTS without a good answer in between it is stopped, left out.
+One whose slots leaked (FastChat loses one for each malformed request that reaches it) is restarted in peace, one that
+its controller does not know is registered again. ``/run/fastchat/probe.json`` says how each is.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import subprocess
+import time
+import urllib.request
+
+from worker_leave import connections
+
+FAILURES, RESTARTS = 2, 3
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+GOOD, LOADING, FAILING, LEFT_OUT, STOPPED = "good", "loading", "failing", "left out", "stopped"
+
+
+def post(url, body, seconds):
+    """Return the bytes of the answer to a POST; OSError when there is none in time."""
+    request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
+    with NO_PROXY.open(request, timeout=seconds) as reply:
+        return reply.read()
+
+
+def systemctl(*words):
+    """Return what systemctl printed."""
+    return subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True).stdout.strip()
+
+
+def show(unit, name):
+    """Return one property of a unit."""
+    return systemctl("show", "--property=" + name, unit).partition("=")[2]
+
+
+def generation_fault(worker, seconds):
+    """Return '' when a worker generates two tokens, else why not."""
+    ask = {"model": worker["model"], "prompt": "Hello", "temperature": 0.0, "max_new_tokens": 2, "stop": None}
+    try:
+        first = json.loads(post(worker["url"] + "/worker_generate_stream", ask, seconds).split(b"\0")[0])
+    except (OSError, ValueError) as error:
+        return f"it generates nothing: {error}"
+    return "" if first.get("error_code") == 0 else f"it generates nothing: {str(first)[:200]}"
+
+
+def register_again(controller, worker, status):
+    """Register a worker that its controller does not know; FastChat tries that once, and never again if it fails."""
+    url = worker["url"]
+    known = json.loads(post(controller + "/receive_heart_beat", {"worker_name": url, "queue_length": 0}, 5))
+    if not known["exist"]:
+        body = {"worker_name": url, "check_heart_beat": True, "worker_status": status}
+        post(controller + "/register_worker", body, 5)
+        return "its controller did not know it; registered again"
+    return ""
+
+
+def look(worker, arguments):
+    """Return (fault, leaked slots, what was done) of a worker that runs; a fault of None: it is still loading."""
+    try:
+        status = json.loads(post(worker["url"] + "/worker_get_status", {}, arguments.patience))
+    except ConnectionRefusedError:
+        return None, 0, ""
+    except (OSError, ValueError) as error:
+        refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)
+        return (None, 0, "") if refused else (f"it does not say how it is: {error}", 0, "")
+    leaked = max(0, status["queue_length"] - connections(worker["port"]))
+    fault = ""
+    if status["queue_length"] < worker["concurrency"]:  # else our question would only wait behind the others
+        fault = generation_fault(worker, arguments.generation)
+    try:
+        done = register_again(arguments.controller, worker, status)
+    except (OSError, ValueError) as error:
+        done = f"its controller does not answer: {error}"
+    return fault, leaked, done
+
+
+def judge(unit, worker, was, arguments):
+    """Return the new entry of a worker in the report, having mended it where that was due."""
+    now = {"state": GOOD, "failures": 0, "restarts": was.get("restarts", 0), "leaked": 0, "said": ""}
+    now["at"] = int(time.time())
+    if show(unit, "ActiveState") not in ("active", "activating"):
+        state = LEFT_OUT if was.get("state") == LEFT_OUT else STOPPED
+        return {**now, "state": state, "said": was.get("said", "") if state == LEFT_OUT else ""}
+    fault, leaked, done = look(worker, arguments)
+    if fault is None:
+        return {**now, "state": LOADING, "failures": was.get("failures", 0)}
+    if not fault:
+        now.update(restarts=0, leaked=leaked, said=done)
+        # Twice the same: a request that came between two questions is no leak.
+        if min(leaked, was.get("leaked", 0)) >= max(1, worker["concurrency"] - 2):
+            now.update(leaked=0, said=f"{leaked} of {worker['concurrency']} slots had leaked; restarted")
+            systemctl("--no-block", "restart", unit)
+        return now
+    now.update(state=FAILING, failures=was.get("failures", 0) + 1, said=fault)
+    if now["failures"] >= FAILURES and now["restarts"] >= RESTARTS:
+        now.update(state=LEFT_OUT, said=f"{RESTARTS} restarts did not help: {fault}")
+        systemctl("kill", "--signal=KILL", unit)
+        systemctl("--no-block", "stop", unit)
+    elif now["failures"] >= FAILURES:
+        now.update(failures=0, restarts=now["restarts"] + 1, said=fault + "; killed, to start again")
+        systemctl("kill", "--signal=KILL", unit)
+    return now
+
+
+def ask_all(arguments, was):
+    """Ask every worker of the plan side by side, leave the report, and return it."""
+    with open(arguments.plan) as stream:
+        workers = json.load(stream)["workers"]
+    # Side by side: a silent one must not hold up the others.
+    with concurrent.futures.ThreadPoolExecutor(max(1, len(workers))) as pool:
+        asked = {unit: pool.submit(judge, unit, one, was.get(unit, {}), arguments) for unit, one in workers.items()}
+    report = {unit: answer.result() for unit, answer in asked.items()}
+    for unit, entry in report.items():
+        if entry["said"] != was.get(unit, {}).get("said", ""):
+            print(f"{unit}: {entry['state']}{', ' if entry['said'] else ''}{entry['said']}", flush=True)
+    os.makedirs(os.path.dirname(arguments.report), exist_ok=True)
+    with open(arguments.report + ".part", "w") as stream:
+        json.dump(report, stream, indent=1)
+    os.replace(arguments.report + ".part", arguments.report)
+    return report
+
+
+def main():
+    """Ask, wait, ask again; what the report of an earlier process says counts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--controller", required=True)
+    parser.add_argument("--plan", default="/etc/fastchat/plan.json")
+    parser.add_argument("--report", default="/run/fastchat/probe.json")
+    parser.add_argument("--interval", type=float, default=15, help="seconds between two questions")
+    parser.add_argument("--patience", type=float, default=10, help="seconds in which a worker says how it is")
+    parser.add_argument("--generation", type=float, default=60, help="seconds in which it generates two tokens")
+    arguments = parser.parse_args()
+    report = {}
+    if os.path.exists(arguments.report):
+        with open(arguments.report) as stream:
+            report = json.load(stream)
+    while True:
+        report = ask_all(arguments, report)
+        time.sleep(arguments.interval)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Take a worker out of dispatch, and let what it answers finish: ``ExecStop=`` and ``ExecStopPost=`` of its unit.
+
+With ``--drain SECONDS`` it waits until nobody has been connected to the worker's port for two seconds, at most so long;
+with ``--gone`` it says that the process is no longer there. Always ends with 0: a stop must not fail on its courtesy.
+"""
+
+import argparse
+import json
+import os
+import time
+import urllib.request
+from urllib.parse import urlsplit
+
+ESTABLISHED = "01"
+LOCAL, STATE = 1, 3  # columns of /proc/net/tcp, see proc(5)
+QUIET_SECONDS = 2
+LOOK_SECONDS = 0.2
+
+
+def connections(port):
+    """Return how many clients are connected to a port of this host."""
+    found = 0
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if os.path.exists(table):
+            with open(table) as stream:
+                rows = [line.split() for line in stream][1:]
+            found += sum(row[STATE] == ESTABLISHED and int(row[LOCAL].rsplit(":", 1)[1], 16) == port for row in rows)
+    return found
+
+
+def leave(controller, worker, why, gone):
+    """Tell the controller; a controller that does not answer dispatches nothing either."""
+    body = json.dumps({"worker": worker, "why": why, "gone": gone}).encode()
+    request = urllib.request.Request(controller + "/fleet/leave", data=body, method="POST")
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as reply:
+            reply.read()
+    except OSError as error:
+        print(f"{controller} does not take the leave of {worker}: {error}", flush=True)
+
+
+def drain(port, seconds):
+    """Wait until a port has been quiet for a while, at most so many seconds; return how many were still connected."""
+    began = quiet = time.monotonic()
+    while time.monotonic() - began < seconds:
+        if connections(port):
+            quiet = time.monotonic()
+        elif time.monotonic() - quiet >= QUIET_SECONDS:
+            return 0
+        time.sleep(LOOK_SECONDS)
+    return connections(port)
+
+
+def main():
+    """Leave, then drain."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--controller", required=True)
+    parser.add_argument("--worker", required=True)
+    parser.add_argument("--drain", type=float, default=0)
+    parser.add_argument("--gone", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.drain and not os.environ.get("MAINPID"):
+        return  # it has ended by itself
+    result = os.environ.get("SERVICE_RESULT", "")  # since systemd 232
+    leave(arguments.controller, arguments.worker, f"ended ({result})" if result else "stopping", arguments.gone)
+    if arguments.drain:
+        left = drain(urlsplit(arguments.worker).port, arguments.drain)
+        if left:
+            print(f"{left} requests were not answered within {arguments.drain:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
