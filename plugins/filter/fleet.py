@@ -30,6 +30,17 @@ def known_variables(roles: Path) -> dict[str, set[str]]:
     return {role: set(spec["argument_specs"]["main"]["options"]) for role, spec in specs.items()}
 
 
+def served_faults(variables: dict, root: str) -> list[str]:
+    """Return one sentence for each thing in fastchat_models that can not be."""
+    listed = variables.get("fastchat_models", [])
+    there = sorted(path.stem for path in (Path(root) / "files" / "models").glob("*.yml"))
+    if not isinstance(listed, list) or len({str(name) for name in listed}) != len(listed):
+        return [f"fastchat_models is {listed!r}, wanted a list of models, each once: remove it to serve one."]
+    return [
+        f"fastchat_models names {name!r}, wanted some of files/models: {there}." for name in listed if name not in there
+    ]
+
+
 def inventory_faults(variables: dict, root: str) -> list[str]:
     """Return one sentence for each fault that needs no host to be seen; [] when there is none.
 
@@ -58,6 +69,7 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
             faults.append(
                 f"{name} is {variables.get(name, 'not set')!r}, wanted one of files/{folder}: {there}{or_auto}."
             )
+    faults += served_faults(variables, root)
     stack = Path(root) / "files" / "stacks" / f"{variables.get('fastchat_stack')}.yml"
     formats = (yaml.safe_load(stack.read_text()) if stack.is_file() else {}).get("weights_formats")
     output = variables.get("vicuna_weights_output", "safetensors")

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 KINDS = ("git_lfs", "hub", "http", "path")
 PAIRS = ({"whole"}, {"base", "delta"})
@@ -147,6 +150,19 @@ def model_faults(model: Any, name: str = "") -> list[str]:
     return faults
 
 
+def models_faults(names: list[str], folder: str) -> list[str]:
+    """Return one sentence for each fault of some models' descriptions; who has no file is inventory_faults' to say."""
+    faults = []
+    for name in dict.fromkeys(map(str, names)):
+        path = Path(folder) / f"{name}.yml"
+        if path.is_file():
+            try:
+                faults += model_faults(yaml.safe_load(path.read_text()), name)
+            except yaml.YAMLError as error:
+                faults.append(f"{path} is no YAML ({' '.join(str(error).split())}): mend it.")
+    return faults
+
+
 def unpinned(model: dict) -> list[str]:
     """Return the sources of a model without faults whose revision may move: what they bring tomorrow may be another."""
     return [
@@ -161,4 +177,4 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"model_faults": model_faults, "model_unpinned": unpinned}
+        return {"model_faults": model_faults, "models_faults": models_faults, "model_unpinned": unpinned}

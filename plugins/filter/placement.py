@@ -82,8 +82,34 @@ def numbers(gpus: list[int]) -> str:
 
 def models_of(variables: Mapping) -> list[str]:
     """Return the names of the models that a host serves: fastchat_models, or fastchat_model alone."""
-    listed = variables.get("fastchat_models")
-    return list(listed) if listed else [variables["fastchat_model"]]
+    listed = variables.get("fastchat_models") or [variables.get("fastchat_model")]
+    return [listed] if isinstance(listed, str) else list(listed)
+
+
+def models_here(hostvars: Mapping, host: str, groups: Mapping) -> list[str]:
+    """Return the models whose weights a host must have: what it serves; a builder has what any worker serves."""
+    workers = list(groups.get("workers", []))
+    asked = [host] if host in workers else []
+    asked += workers if host in groups.get("builders", []) else []
+    return list(dict.fromkeys(name for one in asked for name in models_of(hostvars[one])))
+
+
+def models_room(names: list[str], models: str, makes: bool) -> list[dict]:
+    """Return [{weights_mb, disk: {path, mb, done}}] of some models, as role preflight wants disks.
+
+    Who ``makes`` a release has its sources beside it.
+    """
+    found = []
+    for name in names:
+        model = yaml.safe_load((Path(models) / f"{name}.yml").read_text())
+        copies = 1 + (len(model["sources"]) if makes else 0)
+        disk = {
+            "path": "/srv/fastchat",
+            "mb": int(model["weights_mb"] * copies * 1.05),
+            "done": f"/srv/fastchat/models/{name}/current",
+        }
+        found.append({"weights_mb": model["weights_mb"], "disk": disk})
+    return found
 
 
 def placement_wish(variables: Mapping, models: str, memory_mb: int = 0) -> dict[str, Any]:
@@ -525,4 +551,10 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"models_served": models_of, "placement_plan": placement_plan, "placement_wish": placement_wish}
+        return {
+            "models_here": models_here,
+            "models_room": models_room,
+            "models_served": models_of,
+            "placement_plan": placement_plan,
+            "placement_wish": placement_wish,
+        }

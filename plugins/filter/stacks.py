@@ -96,10 +96,10 @@ HEADINGS = ("host", "OS", "glibc", "Python", "GPUs", "driver", "stack")
 
 
 def preflight_table(verdicts: list[dict]) -> list[str]:
-    """Return the lines of a table of the fleet, then every reason and every note below it.
+    """Return the lines of a table of the fleet, and below it the plan of each host, every reason and every note.
 
-    A verdict has host, machine (of ansible_facts), glibc, python, found (gpu_facts), stack ('' for none), faults and
-    notes.
+    A verdict has host, machine (of ansible_facts), glibc, python, found (gpu_facts), stack ('' for none), plan (words
+    of placement_plan), faults and notes.
     """
     rows: list[tuple[str, ...]] = [HEADINGS]
     for verdict in verdicts:
@@ -111,8 +111,11 @@ def preflight_table(verdicts: list[dict]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     for verdict in verdicts:
+        lines += [f"{verdict['host']}, plan: {word}" for word in verdict["plan"]["words"]]
+    for verdict in verdicts:
         lines += [f"{verdict['host']}: {fault}" for fault in verdict["faults"]]
-        lines += [f"{verdict['host']}, note: {note}" for note in verdict["notes"]]
+        planned = " ".join(verdict["plan"]["words"])
+        lines += [f"{verdict['host']}, note: {note}" for note in verdict["notes"] if note not in planned]
     return lines
 
 

@@ -6,16 +6,12 @@ found, a wish is what the inventory asks of that host. Every reason is one sente
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any, TypedDict
 
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
-# CUDA's context and the cache of a conversation of 2048 tokens: measured by nobody here, 0.5 to 1 GiB in reports.
-RUNNING_MB = 1024
-# FastChat (0.2.3 and later) fills each GPU up to this share when it spreads a model over several.
-SPREAD_SHARE = 0.85
 BFLOAT16_FROM = (8, 0)
+# The first FastChat whose worker takes --dtype.
+DTYPE_FROM = (0, 2, 29)
 
 Stack = dict[str, Any]
 
@@ -31,13 +27,13 @@ class Host(TypedDict):
 class Wish(TypedDict, total=False):
     """What is asked of a host; only stack is required.
 
-    stack: a name or auto. gpus: how many one worker uses, 0 for none. model: name, weights_mb (of float16), parameters.
-    dtype: of BYTES. driver_comes: the runtime phase installs the driver, so what nvidia-smi says now decides little.
+    stack: a name or auto. gpus: how many one worker uses, 0 for none (whether a model fits them is placement's to say).
+    dtype: what --dtype is told, '' for nothing. driver_comes: the runtime phase installs the driver, so what nvidia-smi
+    says now decides little.
     """
 
     stack: str
     gpus: int
-    model: dict[str, Any]
     dtype: str
     driver_comes: bool
 
@@ -62,41 +58,6 @@ def runs_on(built: list[str], capability: str) -> bool:
     """
     major, minor = version(capability)
     return any(found[0] == major and found[1] <= minor for found in map(version, built))
-
-
-def weights_need_mb(model: dict[str, Any], dtype: str) -> tuple[int, str]:
-    """Return the MiB of a model's weights in a dtype, and how that was computed."""
-    size = BYTES[dtype]
-    if model.get("parameters"):
-        return math.ceil(int(model["parameters"]) * size / 2**20), f"{model['parameters']} parameters x {size} bytes"
-    return math.ceil(int(model["weights_mb"]) * size / 2), f"{model['weights_mb']} MiB in float16"
-
-
-def room_mb(card_mb: int, gpus: int) -> int:
-    """Return the MiB that FastChat uses of some GPUs of one size."""
-    return card_mb if gpus == 1 else gpus * int(card_mb * SPREAD_SHARE)
-
-
-def memory_reasons(cards: list[dict[str, Any]], wish: Wish) -> list[str]:
-    """Return why the wished model does not fit into the GPUs' memory, with the arithmetic."""
-    model, wanted, dtype = wish.get("model"), int(wish.get("gpus", 0)), wish.get("dtype", "float16")
-    sizes = [card for card in cards if card.get("memory_mb")]
-    if not model or not sizes:
-        return []
-    small = min(sizes, key=lambda card: card["memory_mb"])
-    weights, computed = weights_need_mb(model, dtype)
-    need, room = weights + RUNNING_MB, room_mb(small["memory_mb"], wanted)
-    if need <= room:
-        return []
-    has = f"{small['name']} has {small['memory_mb']} MiB"
-    if wanted > 1:
-        has = f"{wanted} x {small['name']} give {room} MiB ({SPREAD_SHARE:.0%} of {small['memory_mb']} MiB each)"
-    more = next((n for n in range(wanted + 1, len(cards) + 1) if need <= room_mb(small["memory_mb"], n)), None)
-    way = f"set fastchat_worker_num_gpus to {more} (from torch 1.10 on), or " if more else ""
-    return [
-        f"{model['name']} takes {weights} MiB in {dtype} ({computed}) and {RUNNING_MB} MiB to run, {need} MiB in all;"
-        f" {has}: {way}choose a smaller model or a larger card."
-    ]
 
 
 def driver_reasons(stack: Stack, found: dict[str, Any]) -> list[str]:
@@ -139,7 +100,7 @@ def gpu_reasons(stack: Stack, found: dict[str, Any], wish: Wish) -> list[str]:
             )
         if wish.get("dtype") == "bfloat16" and version(capability) < BFLOAT16_FROM:
             reasons.append(f"{card} has compute capability {capability}, bfloat16 needs 8.0: use float16.")
-    return reasons + memory_reasons(found["gpus"], wish)
+    return reasons
 
 
 def stack_reasons(stack: Stack, host: Host, wish: Wish) -> list[str]:
@@ -147,6 +108,11 @@ def stack_reasons(stack: Stack, host: Host, wish: Wish) -> list[str]:
     name, reasons = stack["name"], []
     if int(wish.get("gpus", 0)):
         reasons += gpu_reasons(stack, host["gpus"], wish)
+    if wish.get("dtype") and version(stack.get("fschat", "9")) < DTYPE_FROM:
+        reasons.append(
+            f"fastchat_worker_dtype is {wish['dtype']}, stack {name} has FastChat {stack['fschat']}, which knows no"
+            " --dtype (0.2.29 does): leave it empty, or set fastchat_stack to another."
+        )
     if host["glibc"] and version(host["glibc"]) < version(stack["glibc"]):
         reasons.append(
             f"glibc is {host['glibc']}, stack {name} wants {stack['glibc']} or newer: choose a stack for EL 7."

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,34 @@ def test_auto_becomes_a_stack_or_every_reason(checked):
     assert said["gpu01"]["found"]["topology"]["GPU0"]["GPU3"] == "NV2"
 
 
+def test_the_plan_is_printed_below_the_table_and_told_as_json(checked):
+    _status, output, said = checked
+    # A V100 with 16 GB, and 4096 tokens: two GPUs for each worker
+    first = "gpu01, plan: fastchat-worker@0: vicuna-7b-v1.5, GPUs 0,1, port 21002, 11827 of 16384 MiB on each"
+    assert first in output and output.index("gpu02: ") > output.index(first)
+    assert [one["gpus"] for one in said["gpu01"]["plan"]["instances"]] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert said["gpu01"]["plan"]["instances"][0]["cpus"].startswith("0 1 2 ")
+    assert said["gpu02"]["plan"]["instances"] == said["ctl01"]["plan"]["instances"] == []
+    assert [one["port"] for one in said["gpu03"]["plan"]["instances"]] == [21002]
+
+
+def test_a_plan_s_ports_are_looked_at_and_several_models_share_a_host_as_asked(fleet):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        asked = {
+            "fastchat_worker_port": port - 4,
+            "fastchat_models": ["vicuna-7b-v1.1", "vicuna-13b-v1.1"],
+            "fastchat_worker_shares": {"vicuna-13b-v1.1": 1},
+        }
+        _status, output, said = fleet("--limit=gpu01", "-e", json.dumps(asked))
+    found = [(one["index"], one["model"]) for one in said["gpu01"]["plan"]["instances"]]
+    # 13B takes four of 16 GB; whose number is said comes first
+    assert found == [(0, "vicuna-13b-v1.1"), *[(index, "vicuna-7b-v1.1") for index in (4, 5, 6, 7)]]
+    assert f"port {port} is taken by a process of" in output
+
+
 @pytest.mark.parametrize(
     ("variables", "sentences"),
     [
@@ -132,11 +161,23 @@ def test_auto_becomes_a_stack_or_every_reason(checked):
         ),
         ({"fastchat_stack": "auto"}, ["fastchat_stack is auto on the command line (-e)"]),
         (
-            {"fastchat_stack": "turing-plus", "fastchat_model": "vicuna-13b-v1.5"},
+            {"fastchat_stack": "turing-plus", "fastchat_model": "vicuna-33b-v1.3", "fastchat_worker_num_gpus": 1},
             [
                 "compute capability 7.0, stack turing-plus (CUDA 13.2) holds code for 7.5",
-                "takes 24826 MiB in float16 (13015864320 parameters x 2 bytes)",
+                "needs 69309 MiB on 1 GPU: 62045 MiB of weights in float16 (32528943616 parameters x 2 bytes)",
             ],
+        ),
+        (
+            {"fastchat_models": ["vicuna-7b-v1.5", "vicuna-70b"]},
+            ["fastchat_models names 'vicuna-70b', wanted some of files/models"],
+        ),
+        (
+            {"fastchat_worker_instances": [{"gpus": [8]}]},
+            ["fastchat_worker_instances[0].gpus names GPU 8, this host has 8"],
+        ),
+        (
+            {"fastchat_worker_dtype": "bfloat16"},
+            ["bfloat16 needs 8.0"],
         ),
     ],
 )

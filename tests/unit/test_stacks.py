@@ -128,14 +128,15 @@ def test_a_directory_of_stacks(tmp_path):
 def verdict(host, **more):
     machine = {"distribution": "CentOS", "distribution_version": "7.9", "memtotal_mb": 1}
     same = {"machine": machine, "glibc": "2.17", "python": "3.9.25", "found": EMPTY, "stack": "", "faults": []}
-    return {"host": host, "notes": [], **same, **more}
+    return {"host": host, "notes": [], "plan": {"words": []}, **same, **more}
 
 
 def test_the_table_has_every_host_then_every_reason():
     facts = facts_of((RECORDED / "v100-sxm2-16gb-x8_550.127.05.txt").read_text())
     table = preflight_table(
         [
-            verdict("gpu01", found={**EMPTY, **facts}, stack="el7-v100-torch26", notes=["GPU 1 ails."]),
+            verdict("gpu01", found={**EMPTY, **facts}, stack="el7-v100-torch26", notes=["GPU 1 ails.", "GPU 2 ails."]),
+            verdict("gpu04", plan={"words": ["GPU 2 is left out: GPU x ails."]}, notes=["GPU x ails."]),
             verdict("gpu02", found={**EMPTY, "fault": "x"}, faults=["One reason.", "Another."], python=""),
             verdict("longer-name", found={**EMPTY, "hint": "x"}),
         ]
@@ -143,9 +144,12 @@ def test_the_table_has_every_host_then_every_reason():
     assert table == [
         "host         OS          glibc  Python  GPUs                      driver      stack",
         "gpu01        CentOS 7.9  2.17   3.9.25  8 x Tesla V100-SXM2-16GB  550.127.05  el7-v100-torch26",
+        "gpu04        CentOS 7.9  2.17   3.9.25  none                      -           -",
         "gpu02        CentOS 7.9  2.17   -       broken                    -           -",
         "longer-name  CentOS 7.9  2.17   3.9.25  no driver                 -           -",
+        "gpu04, plan: GPU 2 is left out: GPU x ails.",
         "gpu01, note: GPU 1 ails.",
+        "gpu01, note: GPU 2 ails.",
         "gpu02: One reason.",
         "gpu02: Another.",
     ]
