@@ -1,9 +1,14 @@
 """What a bundle must hold for a part of an inventory, and how the hosts take it: pure functions over variables."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
+
+# Ansible loads a filter by its path: what lies beside it is not importable by itself.
+sys.path += [str(Path(__file__).parent)]
+from placement import models_of
 
 # ansible.builtin.apt installs it by itself on a host that lacks it.
 ALWAYS = {"deb": ["python3-apt"], "rpm": []}
@@ -44,10 +49,15 @@ def packages_of(variables: Mapping, groups: set[str], root: Path, pinned: bool =
     return wanted
 
 
-def wanted_of(groups: set[str]) -> list[tuple[str, str]]:
-    """Return [(folder of files/, variable that names a file of it)] for a host of these groups."""
-    wanted = [("stacks", "fastchat_stack")] if groups & {"controllers", "workers", "builders"} else []
-    return wanted + ([("models", "fastchat_model")] if groups & {"workers", "builders"} else [])
+def wanted_of(variables: Mapping, groups: set[str]) -> list[tuple[str, str, str]]:
+    """Return [(folder of files/, the variable that names a file of it, the name)] for a host of these groups."""
+    wanted = []
+    if groups & {"controllers", "workers", "builders"}:
+        wanted.append(("stacks", "fastchat_stack", variables.get("fastchat_stack", "not set")))
+    if groups & {"workers", "builders"}:
+        said = "fastchat_models" if variables.get("fastchat_models") else "fastchat_model"
+        wanted += [("models", said, name or "not set") for name in models_of(variables)]
+    return wanted
 
 
 def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
@@ -65,8 +75,7 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
     for host in hosts:
         variables = hostvars[host]
         groups = set(variables["group_names"])
-        for folder, name in wanted_of(groups):
-            value = variables.get(name, "not set")
+        for folder, name, value in wanted_of(variables, groups):
             if (Path(root) / "files" / folder / f"{value}.yml").exists():
                 plan[folder].add(value)
             else:

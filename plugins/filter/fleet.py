@@ -34,6 +34,8 @@ def served_faults(variables: dict, root: str) -> list[str]:
     """Return one sentence for each thing in fastchat_models that can not be."""
     listed = variables.get("fastchat_models", [])
     there = sorted(path.stem for path in (Path(root) / "files" / "models").glob("*.yml"))
+    if "fastchat_models" in variables and not listed:
+        return ["fastchat_models is empty, wanted the models that a host serves: remove it to serve fastchat_model."]
     if not isinstance(listed, list) or len({str(name) for name in listed}) != len(listed):
         return [f"fastchat_models is {listed!r}, wanted a list of models, each once: remove it to serve one."]
     return [

@@ -26,7 +26,10 @@ HIDDEN, ITS_KNOBS = "fastchat_service", {"fastchat_service_gate_seconds"}
 def passed_by_playbooks():
     """Variables that playbooks hand to roles: an inventory that sets them changes nothing."""
     plays = itertools.chain.from_iterable(yaml.safe_load(path.read_text()) for path in CLONE.glob("playbooks/*.yml"))
-    return {name for play in plays for role in play.get("roles", []) for name in role.get("vars", {})}
+    plays = list(plays)
+    included = [task for play in plays for task in play.get("tasks", []) if "ansible.builtin.include_role" in task]
+    roles = [role for play in plays for role in play.get("roles", [])]
+    return {name for one in [*roles, *included] for name in one.get("vars", {})}
 
 
 @functools.cache

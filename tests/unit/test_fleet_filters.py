@@ -64,6 +64,7 @@ def test_a_sound_inventory_has_no_fault(stack):
         ({"fastchat_model": "auto"}, "fastchat_model is 'auto'"),
         ({"fastchat_models": "vicuna-7b-v1.5"}, "fastchat_models is 'vicuna-7b-v1.5', wanted a list"),
         ({"fastchat_models": ["smollm2-demo", "smollm2-demo"]}, "wanted a list of models, each once"),
+        ({"fastchat_models": []}, "fastchat_models is empty, wanted"),
         ({"fastchat_models": ["smollm2-demo", "gpt"]}, "fastchat_models names 'gpt', wanted some of files/models"),
         ({"preflight_dtype": "float16"}, "preflight_dtype is not a variable of role preflight"),
         ({"fastchat_worker_prot": 1}, "fastchat_worker_prot is not a variable of role fastchat_worker"),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 from gpu_facts import affinity_of, facts_of, gather
-from placement import DEFAULTS, FIRST_PORT, models_of, placement_plan, placement_wish
+from models import models_faults
+from placement import DEFAULTS, FIRST_PORT, models_here, models_of, models_room, placement_plan, placement_wish
 from placement_needs import cap_of, fewest, gpu_mb, need_of, spread_cap_mb
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -394,3 +395,34 @@ def test_an_inventory_that_says_nothing_means_the_role_s_defaults():
 def test_one_model_or_several():
     assert models_of({"fastchat_model": "a"}) == models_of({"fastchat_model": "a", "fastchat_models": []}) == ["a"]
     assert models_of({"fastchat_model": "a", "fastchat_models": ["b", "c"]}) == ["b", "c"]
+
+
+def test_a_builder_has_what_any_worker_serves_and_a_worker_its_own():
+    hostvars = {
+        "gpu01": {"fastchat_model": "a"},
+        "gpu02": {"fastchat_model": "a", "fastchat_models": ["b", "a"]},
+        "bld01": {"fastchat_model": "a", "fastchat_models": ["c"]},
+        "ctl01": {"fastchat_model": "a"},
+    }
+    groups = {"workers": ["gpu01", "gpu02"], "builders": ["bld01"], "controllers": ["ctl01"]}
+    found = {host: models_here(hostvars, host, groups) for host in hostvars}
+    assert found == {"gpu01": ["a"], "gpu02": ["b", "a"], "bld01": ["a", "b"], "ctl01": []}
+    assert models_here(hostvars, "gpu01", {"workers": ["gpu01", "gpu02"], "builders": ["gpu01"]}) == ["a", "b"]
+
+
+def test_room_for_each_model_and_for_its_sources_where_they_are_fetched():
+    receives, makes = (models_room(["vicuna-7b-v1.1", "vicuna-7b-v1.5"], str(MODELS), each) for each in (False, True))
+    assert [one["disk"]["mb"] for one in receives] == [13495, 13495]
+    assert [one["disk"]["mb"] for one in makes] == [
+        int(12853 * 3 * 1.05),
+        int(12853 * 2 * 1.05),
+    ]  # base and delta; whole
+    assert makes[1]["disk"]["done"] == "/srv/fastchat/models/vicuna-7b-v1.5/current"
+
+
+def test_the_faults_of_every_model_that_is_served(tmp_path):
+    (tmp_path / "a.yml").write_text("name: b\n")
+    (tmp_path / "c.yml").write_text("name: [\n")
+    said = models_faults(["a", "c", "gone", "a"], str(tmp_path))
+    assert sum("a.name is 'b', wanted 'a'" in fault for fault in said) == 1
+    assert sum("c.yml is no YAML" in fault for fault in said) == 1 and not any("gone" in fault for fault in said)

@@ -1,0 +1,48 @@
+"""What verify found on a host, as data and in words: pure functions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+SAID = ("answer", "tokens", "tokens_per_second", "fault")
+
+
+def verdict_of(asked: Mapping, host: str, models: str) -> dict:
+    """Return {host, models, serving, ways: {way: {model, question, answer, tokens, tokens_per_second, fault}}}.
+
+    ``asked`` is {way: what the task registered that asked each model with chat_probe}; a way that was skipped is none.
+    With several models a way is named after each of them. ``models`` is the directory of their descriptions.
+    """
+    answers = [
+        (way, result)
+        for way, registered in asked.items()
+        for result in registered.get("results", [])
+        if not result.get("skipped")
+    ]
+    names = list(dict.fromkeys(result["item"] for _way, result in answers))
+    ways = {}
+    for way, result in answers:
+        probe = yaml.safe_load((Path(models) / f"{result['item']}.yml").read_text())["probe"]
+        said = {"model": result["item"], "question": probe["question"], **{key: result[key] for key in SAID}}
+        ways[way if len(names) == 1 else f"{way}, {result['item']}"] = said
+    serving = all(not said["fault"] for said in ways.values())
+    return {"host": host, "models": names, "serving": serving, "ways": ways}
+
+
+def verdict_in_words(verdict: Mapping) -> str:
+    """Return a verdict as one line."""
+    told = []
+    for way, said in verdict["ways"].items():
+        loading = "" if way.partition(",")[0] == "API" else " with loading"
+        answer = f"{said['answer']} ({said['tokens']} tokens, {said['tokens_per_second']} tokens/s{loading})"
+        told.append(f"{way}: {said['question']} → {said['fault'] or answer}")
+    return "; ".join(told)
+
+
+class FilterModule:
+    """Names for templates."""
+
+    def filters(self) -> dict:
+        """Return the filters by name."""
+        return {"verdict_in_words": verdict_in_words, "verdict_of": verdict_of}
