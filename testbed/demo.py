@@ -25,7 +25,9 @@ def bring_up(name: str = "demo", layout: str = "demo") -> None:
 
 def _bring_up(name: str, wanted: dict) -> None:
     """Do what ``bring_up`` says, the cache being ours."""
-    wheels = f"{wheelhouse.ensure(**wanted['wheelhouse'])}:/srv/wheelhouse:ro" if "wheelhouse" in wanted else ""
+    houses = wanted.get("wheelhouse", [])
+    houses = [houses] if isinstance(houses, dict) else houses
+    wheels = f"{wheelhouse.together(houses)}:/srv/wheelhouse:ro" if houses else ""
     internal = wanted.get("internal", False)
     fleet.up(name, wanted["hosts"], [wheels] if wheels and not internal else [], internal)
     if wanted["hub"]:

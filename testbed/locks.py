@@ -66,9 +66,10 @@ class Wanted:
 
 
 def wanted() -> Iterator[Wanted]:
-    """Yield the control node's lock, one for each stack, and our own beside the stack ``cpu``."""
+    """Yield the control node's lock, one for each stack and environment, and our own beside the stack ``cpu``."""
     yield Wanted("control", "pyproject.toml", "3.11", "x86_64-manylinux_2_28")
-    for path in sorted((CLONE / "files" / "stacks").glob("*.yml")):
+    files = CLONE / "files"
+    for path in sorted([*(files / "stacks").glob("*.yml"), *(files / "environments").glob("*.yml")]):
         stack = yaml.safe_load(path.read_text())
         for name in [stack["name"], *(BESIDE_CPU if stack["name"] == "cpu" else ())]:
             yield Wanted(

@@ -1,6 +1,7 @@
 """Wheels of one lock, downloaded once, for the *hosts'* Python and platform, checked by hash."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def ensure(lock: str, stack: str = "cpu") -> Path:
     final = wheelhouse_of(lock)
     if final.is_dir():
         return final
-    described = yaml.safe_load((CLONE / "files" / "stacks" / f"{stack}.yml").read_text())
+    (path,) = CLONE.glob(f"files/*/{stack}.yml")  # of files/stacks or files/environments
+    described = yaml.safe_load(path.read_text())
     target = bundle_wheels.Target(described["python"], described["glibc"], described.get("extra_index_url", ""))
     staging = final.with_name(final.name + ".part")
     print(f"Downloading the wheels of {lock} for Python {described['python']} …", flush=True)
@@ -33,4 +35,20 @@ def ensure(lock: str, stack: str = "cpu") -> Path:
     except BundleError as error:
         sys.exit(f"The wheels of {lock} could not be downloaded: {error}")
     os.rename(staging, final)
+    return final
+
+
+def together(entries: list[dict[str, str]]) -> Path:
+    """Return one directory with the wheels of several locks (as ``ensure`` takes them), linked."""
+    houses = [ensure(**entry) for entry in entries]
+    if len(houses) == 1:
+        return houses[0]
+    final = CACHE / "wheelhouse" / f"together-{digest_of(*(house.name.encode() for house in houses))}"
+    if not final.is_dir():
+        staging = final.with_name(final.name + ".part")
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        for wheel in {path.name: path for house in houses for path in house.glob("*.whl")}.values():
+            os.link(wheel, staging / wheel.name)
+        os.rename(staging, final)
     return final

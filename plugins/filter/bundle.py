@@ -52,7 +52,7 @@ def packages_of(variables: Mapping, groups: set[str], root: Path, pinned: bool =
 def wanted_of(variables: Mapping, groups: set[str]) -> list[tuple[str, str, str]]:
     """Return [(folder of files/, the variable that names a file of it, the name)] for a host of these groups."""
     wanted = []
-    if groups & {"controllers", "workers", "builders"}:
+    if groups & {"controllers", "workers", "builders", "web_hosts"}:
         wanted.append(("stacks", "fastchat_stack", variables.get("fastchat_stack", "not set")))
     if groups & {"workers", "builders"}:
         said = "fastchat_models" if variables.get("fastchat_models") else "fastchat_model"
@@ -61,15 +61,16 @@ def wanted_of(variables: Mapping, groups: set[str]) -> list[tuple[str, str, str]
 
 
 def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
-    """Return {stacks, pinned, models, deb: {system: packages}, rpm, git_lfs, faults}; each fault is one sentence.
+    """Return {stacks, environments, pinned, models, deb: {system: packages}, rpm, git_lfs, faults}.
 
-    ``pinned`` are the stacks whose hosts take a relocatable interpreter; ``git_lfs`` is {system: one of the hosts that
-    take the pinned RPM}; ``rpm`` is as ``deb``.
+    ``pinned`` are the stacks and environments whose hosts take a relocatable interpreter; ``git_lfs`` is {system: one
+    of the hosts that take the pinned RPM}; ``rpm`` is as ``deb``; each fault is one sentence.
     ``hostvars`` are Ansible's; ``root`` is the project's directory. No host is asked.
     """
     files = sorted((Path(root) / "files" / "systems").glob("*.yml"))
     there = {path.stem: yaml.safe_load(path.read_text()) for path in files}
-    plan: dict = {"stacks": set(), "pinned": set(), "models": set(), "deb": {}, "rpm": {}, "git_lfs": {}, "faults": []}
+    plan: dict = {name: set() for name in ("stacks", "environments", "pinned", "models")}
+    plan |= {"deb": {}, "rpm": {}, "git_lfs": {}, "faults": []}
     unknown: dict[str, list[str]] = {}
     wrong: dict[tuple[str, str], list[str]] = {}
     for host in hosts:
@@ -80,8 +81,10 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
                 plan[folder].add(value)
             else:
                 wrong.setdefault((name, value), []).append(host)
+        beside = {"web"} if "web_hosts" in groups else set()
+        plan["environments"] |= beside
         if variables.get("fastchat_runtime_python_source") == "pinned" and variables.get("fastchat_stack"):
-            plan["pinned"].add(variables["fastchat_stack"])
+            plan["pinned"] |= {variables["fastchat_stack"]} | beside
         system = variables.get("fleet_system", "not set")
         if system == "none":
             continue
@@ -104,7 +107,7 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
         " bundle is made."
         for (name, value), names in wrong.items()
     ]
-    for name in ("stacks", "pinned", "models"):
+    for name in ("stacks", "environments", "pinned", "models"):
         plan[name] = sorted(plan[name])
     for kind in ("deb", "rpm"):
         plan[kind] = {name: sorted(packages) for name, packages in sorted(plan[kind].items())}

@@ -11,7 +11,7 @@ import yaml
 # Ansible loads a filter by its path: what lies beside it and in module_utils is not importable by itself.
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "module_utils")]
 from models import faults_of, mapping, text, whole
-from stack_resolver import gpu_notes, resolve
+from stack_resolver import environment_reasons, gpu_notes, resolve
 
 
 def dotted(value: Any) -> bool:
@@ -66,6 +66,25 @@ def stack_file_faults(stack: Any, name: str) -> list[str]:
         faults.append(f"{name}.name is {stack['name']!r}, wanted {name!r} as its file is called.")
     if mapping(stack) and stack.get("name") == "auto":
         faults.append(f"{name}.name is 'auto', wanted another: auto asks preflight to choose.")
+    return faults
+
+
+# What an environment beside a stack's says of itself; as a stack, but of no GPU and with what must load in it.
+BESIDE: dict[str, Rule] = {
+    **{
+        key: EVERY[key] for key in ("name", "description", "python", "glibc", "env_mb", "fschat", "lock", "uv_platform")
+    },
+    "extra_index_url": EVERY["extra_index_url"],
+    "gradio": (False, text, 'a version in quotes, such as "5"'),
+    "loads": (True, text, "modules to import once it is built, such as fastchat.serve.gradio_web_server"),
+}
+
+
+def environment_file_faults(described: Any, name: str) -> list[str]:
+    """Return one sentence for each fault of what describes an environment beside the stacks; as stack_file_faults."""
+    faults = faults_of(described, BESIDE, name)
+    if mapping(described) and BESIDE["name"][1](described.get("name")) and described["name"] != name:
+        faults.append(f"{name}.name is {described['name']!r}, wanted {name!r} as its file is called.")
     return faults
 
 
@@ -125,6 +144,7 @@ class FilterModule:
     def filters(self) -> dict:
         """Return the filters by name."""
         return {
+            "environment_reasons": lambda described, host: environment_reasons(described, dict(host)),
             "gpu_notes": gpu_notes,
             "preflight_table": preflight_table,
             "stack_resolve": lambda host, stacks, wish: dict(resolve(stacks, host, wish)),

@@ -126,6 +126,22 @@ def stack_reasons(stack: Stack, host: Host, wish: Wish) -> list[str]:
     return reasons
 
 
+def environment_reasons(described: dict[str, Any], host: Host) -> list[str]:
+    """Return one sentence for each reason why a host can not have an environment of files/environments."""
+    name, reasons = described["name"], []
+    if host["glibc"] and version(host["glibc"]) < version(described["glibc"]):
+        reasons.append(
+            f"glibc is {host['glibc']}, environment {name} wants {described['glibc']} or newer: take another host."
+        )
+    if not any(version(found)[:2] == version(described["python"]) for found in host["pythons"].values()):
+        there = " and ".join(f"{path} is {found or 'absent'}" for path, found in host["pythons"].items())
+        reasons.append(
+            f"{there or 'no Python is there'}, environment {name} wants Python {described['python']}: set"
+            " fastchat_runtime_python to one, or take another host."
+        )
+    return reasons
+
+
 def newest_first(stacks: list[Stack], wish: Wish) -> list[Stack]:
     """Return the stacks that auto looks at, newest first: for a GPU those with CUDA, else those without before them."""
     gpus = bool(int(wish.get("gpus", 0)))

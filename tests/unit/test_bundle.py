@@ -300,6 +300,15 @@ def test_a_plan_has_what_the_roles_of_each_group_want():
     assert bundle_plan(hosts, ["ctl01"], str(ROOT))["models"] == []
 
 
+def test_a_plan_has_the_environment_of_the_web_page_where_there_is_one():
+    hosts = {"web01": host("web_hosts", fleet_system="none"), "gpu01": host("workers", fleet_system="none")}
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["faults"] == [] and plan["environments"] == ["web"] and plan["pinned"] == []
+    assert bundle_plan(hosts, ["gpu01"], str(ROOT))["environments"] == []
+    hosts["web01"]["fastchat_runtime_python_source"] = "pinned"
+    assert bundle_plan(hosts, list(hosts), str(ROOT))["pinned"] == ["cpu", "web"]
+
+
 def test_a_plan_for_el_7_has_git_and_the_pinned_git_lfs_of_one_host():
     hosts = {
         "ctl01": host("controllers", "mirrors", fleet_system="centos7"),
