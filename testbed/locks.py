@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import tomllib
 import yaml
@@ -41,6 +42,11 @@ def pins(lock: str) -> list[Pin]:
     return found
 
 
+def overrides_of(lock: str) -> Path:
+    """Return the path of what replaces dependencies of a lock's packages (uv's overrides); few locks have one."""
+    return LOCKS / f"{lock}.overrides"
+
+
 @dataclass
 class Wanted:
     """What one lock is resolved from; ``source`` is below the clone."""
@@ -61,6 +67,8 @@ class Wanted:
     def digest(self) -> str:
         """Return a digest of everything that the result depends on, but for what the index has on the day."""
         constraints = [(LOCKS / line.split()[1]).read_text() for line in self.lines() if line.startswith("-c ")]
+        overrides = overrides_of(self.lock)
+        constraints += [overrides.read_text()] if overrides.exists() else []
         parts = [*self.lines(), self.python, self.platform, self.extra_index or "", *constraints]
         return digest_of(*(part.encode() for part in parts))
 
@@ -82,6 +90,8 @@ def compile_lock(source: str, lock: str, python: str, platform: str, extra_index
     command = ["uv", "pip", "compile", "--quiet", source, "--output-file", str(LOCKS / f"{lock}.txt")]
     command += ["--generate-hashes", "--only-binary", ":all:", "--no-header", "--annotation-style", "line"]
     command += ["--python-version", python, "--python-platform", platform]
+    overrides = overrides_of(lock)
+    command += ["--override", str(overrides.relative_to(CLONE))] if overrides.exists() else []
     if extra_index:
         # As in testbed/wheelhouse.py: first what pip is configured with, then the stack's own index.
         near = os.environ.get("PIP_FIND_LINKS")

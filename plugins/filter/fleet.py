@@ -80,6 +80,12 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
             f"vicuna_weights_output is {output!r}, stack {stack.stem} reads {' and '.join(formats)} only:"
             f" set it to {formats[0]} for all hosts."
         )
+    backend = (yaml.safe_load(stack.read_text()) if stack.is_file() else {}).get("backend", "transformers")
+    if backend != "transformers" and "controllers" in variables.get("group_names", []):
+        faults.append(
+            f"fastchat_stack is {stack.stem!r} on a controller, where the API would stream nothing with its packages:"
+            " set it to cpu for group controllers."
+        )
     known = known_variables(Path(root) / "roles")
     for name in sorted(map(str, variables)):
         # The longest prefix is the role's: fastchat_worker_port is fastchat_worker's.

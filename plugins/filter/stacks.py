@@ -42,6 +42,7 @@ EVERY: dict[str, Rule] = {  # key: (required, check, what is wanted)
         "bin, safetensors",
     ),
     "os": (False, texts, "a list of systems where it fits"),
+    "backend": (False, lambda v: v in ("transformers", "vllm"), "transformers or vllm"),
     "lock": (True, text, "the name of a file in files/locks"),
     "uv_platform": (True, text, "uv's name of the platform, such as x86_64-manylinux2014"),
     "extra_index_url": (False, lambda v: text(v) and v.startswith(("http://", "https://")), "an http or https URL"),

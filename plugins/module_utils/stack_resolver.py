@@ -143,9 +143,12 @@ def environment_reasons(described: dict[str, Any], host: Host) -> list[str]:
 
 
 def newest_first(stacks: list[Stack], wish: Wish) -> list[Stack]:
-    """Return the stacks that auto looks at, newest first: for a GPU those with CUDA, else those without before them."""
+    """Return the stacks that auto looks at, newest first: for a GPU those with CUDA, else those without before them.
+
+    One with another backend than transformers is asked for by name.
+    """
     gpus = bool(int(wish.get("gpus", 0)))
-    able = [stack for stack in stacks if stack["gpu"] or not gpus]
+    able = [stack for stack in stacks if (stack["gpu"] or not gpus) and "backend" not in stack]
     return sorted(able, key=lambda stack: (stack["gpu"] == gpus, version(stack["torch"]), stack["name"]), reverse=True)
 
 

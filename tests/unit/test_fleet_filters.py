@@ -80,3 +80,10 @@ def test_an_unsound_inventory_is_told_what_is_wrong(change, part):
 def test_digest_ignores_the_order_of_keys_and_sees_values():
     assert input_digest({"a": 1, "b": 2}) == input_digest({"b": 2, "a": 1})
     assert input_digest({"a": 1}) != input_digest({"a": 2})
+
+
+def test_vllm_s_packages_are_refused_where_the_api_runs_and_nowhere_else():
+    vllm = {**GOOD, "fastchat_stack": "v100-vllm062"}
+    (said,) = inventory_faults({**vllm, "group_names": ["controllers", "workers"]}, ROOT)
+    assert "fastchat_stack is 'v100-vllm062' on a controller" in said and said.endswith(".")
+    assert inventory_faults({**vllm, "group_names": ["workers"]}, ROOT) == []
