@@ -1,0 +1,286 @@
+"""The guard in front of FastChat's own API server, as it is installed; controller and workers are stand-ins on sockets.
+
+A stand-in worker answers FastChat's protocol with fixed words and remembers what it was sent; what it was sent is what
+would have reached a model.
+"""
+
+import http.client
+import http.server
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+GUARD = Path(__file__).resolve().parents[2] / "roles" / "fastchat_api" / "files" / "fleet_api.py"
+MODEL = "standin"
+CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
+CONV = {
+    "name": "x", "system_template": "{system_message}", "system_message": "", "roles": ["USER", "ASSISTANT"],
+    "messages": [], "offset": 0, "sep_style": 1, "sep": "\n", "sep2": None, "stop_str": None, "stop_token_ids": None,
+}  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class StandIn:
+    """A server on a port of 127.0.0.1 whose paths are functions: body -> JSON, pieces, or a broken connection."""
+
+    def __init__(self, paths):
+        self.port, self.asked = free_port(), []
+        self.url = f"http://127.0.0.1:{self.port}"
+        stand_in = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # in chunks, as uvicorn sends: a broken stream is seen to be one
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                asked = json.loads(body) if body else None
+                stand_in.asked.append((self.path, asked))
+                said = paths[self.path](asked)
+                if said is None:  # as when the process is killed
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for piece in [json.dumps(said).encode()] if isinstance(said, dict) else said:
+                    if piece is None:
+                        self.connection.shutdown(socket.SHUT_RDWR)
+                        return
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                self.wfile.write(b"0\r\n\r\n")
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def generated(self):
+        return [asked for path, asked in self.asked if path.startswith("/worker_generate")]
+
+
+def pieces(*texts):
+    for text in texts:
+        time.sleep(0.2)
+        yield json.dumps({"text": text, "error_code": 0, "usage": {}, "finish_reason": None}).encode() + b"\0"
+
+
+def worker(**changed):
+    answer = {"text": "Paris", "error_code": 0, "finish_reason": "stop",
+              "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}  # fmt: skip
+    paths = {
+        "/worker_get_conv_template": lambda _: {"conv": CONV},
+        "/model_details": lambda _: {"context_length": 2048},
+        "/count_token": lambda _: {"count": 7},
+        "/worker_generate": lambda _: answer,
+        "/worker_generate_stream": lambda _: pieces("Par", "Paris"),
+    }
+    return StandIn({**paths, **{f"/{name}": act for name, act in changed.items()}})
+
+
+class Controller(StandIn):
+    """Lists what it is told to, and gives out its workers in turn."""
+
+    def __init__(self, *workers):
+        self.workers, self.given = list(workers), 0
+        super().__init__(
+            {
+                "/refresh_all_workers": lambda _: {},
+                "/list_models": lambda _: {"models": [MODEL] if self.workers else []},
+                "/get_worker_address": self.give,
+            }
+        )
+
+    def give(self, _):
+        self.given += 1
+        return {"address": self.workers[(self.given - 1) % len(self.workers)] if self.workers else ""}
+
+
+class Api:
+    """The guard as a process."""
+
+    def __init__(self, controller, seconds=4):
+        self.port = free_port()
+        command = [sys.executable, str(GUARD), "--host=127.0.0.1", f"--port={self.port}"]
+        command += [f"--controller-address={controller}", f"--again-seconds={seconds}"]
+        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self.process = subprocess.Popen(command, env={"LOGDIR": ""}, **pipe)
+        for _ in range(150):
+            try:
+                if self.ask("GET", "/fleet/alive")[0] == 200:
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError(self.stop())
+
+    def open(self, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-secret"}
+        connection.request(method, path, data, headers)
+        return connection.getresponse()
+
+    def ask(self, method, path, body=None):
+        answer = self.open(method, path, body)
+        return answer.status, answer.read().decode()
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.communicate(timeout=20)[0]
+
+
+@pytest.fixture
+def fleet():
+    """Yield a function that starts a controller over some workers and an API; all of it is stopped at the end."""
+    started = []
+
+    def start(*workers, **options):
+        controller = Controller(*(getattr(one, "url", one) for one in workers))
+        api = Api(controller.url, **options)
+        started.extend([controller, api, *(one for one in workers if isinstance(one, StandIn))])
+        return controller, api
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def test_a_chat_goes_through_whole_and_streamed(fleet):
+    here = worker()
+    _controller, api = fleet(here)
+    status, said = api.ask("POST", "/v1/chat/completions", CHAT)
+    assert status == 200 and json.loads(said)["choices"][0]["message"]["content"] == "Paris"
+    arrived, answer = [], api.open("POST", "/v1/chat/completions", {**CHAT, "stream": True})
+    while line := answer.readline():
+        if line.startswith(b"data: {"):
+            arrived.append((time.monotonic(), json.loads(line[6:])["choices"][0]["delta"]))
+    assert [delta.get("content") for _, delta in arrived] == [None, "Par", "is"]
+    assert arrived[2][0] - arrived[1][0] > 0.1, "pieces come as they are made"
+    completion = {"model": MODEL, "prompt": "What", "stream": True}
+    assert api.ask("POST", "/v1/completions", completion)[1].count('"text": "') == 2
+    assert json.loads(api.ask("GET", "/v1/models")[1])["data"][0]["id"] == MODEL
+
+
+def test_null_is_the_default_and_parts_of_text_are_text(fleet):
+    here = worker()
+    _controller, api = fleet(here)
+    parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "the capital?"}]
+    odd = {"messages": [{"role": "user", "content": parts}], "temperature": None, "top_p": None, "junk": {"a": [1]}}
+    assert api.ask("POST", "/v1/chat/completions", {**CHAT, **odd})[0] == 200
+    (sent,) = here.generated()
+    assert sent["temperature"] == 0.7 and "What is\nthe capital?" in sent["prompt"] and "junk" not in sent
+
+
+def test_other_paths_are_not_there_and_no_worker_hears_of_what_is_refused(fleet):
+    here = worker()
+    controller, api = fleet(here)
+    schema = ["/docs", "/openapi.json", "/redoc", "/api/v1/chat/completions", "/api/v1/token_check", "/"]
+    for path in [*schema, "/v1/engines/x/embeddings", "/v1/chat/completions/", "//v1/models", "/v1/../docs"]:
+        for method in ("GET", "POST"):
+            assert api.ask(method, path, CHAT)[0] == 404, path
+    assert api.ask("DELETE", "/v1/models")[0] == 405
+    for body in (b"", b"{", b"\xff", b"[]", b"[" * 100000, json.dumps({**CHAT, "temperature": "hot"}).encode()):
+        assert api.ask("POST", "/v1/chat/completions", body)[0] == 400
+    assert api.ask("POST", "/v1/chat/completions", b"x" * 600000)[0] == 413
+    assert controller.asked == [] and here.asked == []
+
+
+def test_a_worker_that_is_gone_is_not_the_client_s_matter(fleet):
+    here = worker()
+    controller, api = fleet(f"http://127.0.0.1:{free_port()}", here)
+    for stream in (False, True):
+        controller.given = 0  # the dead one first
+        status, said = api.ask("POST", "/v1/chat/completions", {**CHAT, "stream": stream})
+        assert status == 200 and "Par" in said
+
+
+def test_an_answer_that_broke_before_its_first_word_is_asked_for_once_more(fleet):
+    killed, here = worker(worker_generate=lambda _: None, worker_generate_stream=lambda _: None), worker()
+    controller, api = fleet(killed, here)
+    for stream in (False, True):
+        controller.given = 0
+        status, said = api.ask("POST", "/v1/chat/completions", {**CHAT, "stream": stream})
+        assert status == 200 and "Par" in said
+    assert len(killed.generated()) == 2
+
+
+def test_a_request_that_kills_workers_is_not_led_through_all_of_them(fleet):
+    killed = worker(worker_generate=lambda _: None)
+    _controller, api = fleet(killed)
+    status, said = api.ask("POST", "/v1/chat/completions", CHAT)
+    assert status == 503 and json.loads(said)["error"]["type"] == "server_error"
+    assert len(killed.generated()) == 2
+
+
+def test_an_answer_that_breaks_after_its_first_word_is_cut_and_not_begun_again(fleet):
+    killed = worker(worker_generate_stream=lambda _: [*pieces("Par"), None])
+    _controller, api = fleet(killed)
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        api.ask("POST", "/v1/chat/completions", {**CHAT, "stream": True})
+    assert len(killed.generated()) == 1
+
+
+def test_a_model_that_was_served_is_waited_for_and_another_is_not(fleet):
+    here = worker()
+    controller, api = fleet(here)
+    assert api.ask("POST", "/v1/chat/completions", CHAT)[0] == 200
+    gone, controller.workers = controller.workers, []
+    threading.Timer(1.5, lambda: controller.workers.extend(gone)).start()
+    assert api.ask("POST", "/v1/chat/completions", CHAT)[0] == 200
+    began = time.monotonic()
+    assert api.ask("POST", "/v1/chat/completions", {**CHAT, "model": "another"})[0] == 400
+    assert time.monotonic() - began < 1
+
+
+def test_without_any_worker_it_says_so_after_the_time_it_was_given(fleet):
+    _controller, api = fleet(f"http://127.0.0.1:{free_port()}", seconds=2)
+    began = time.monotonic()
+    status, said = api.ask("POST", "/v1/chat/completions", CHAT)
+    assert status == 503 and "No worker could be reached" in said
+    assert 1 < time.monotonic() - began < 5
+
+
+def test_a_worker_s_own_error_is_said_once(fleet):
+    error = {"text": "out of memory", "error_code": 50002}
+    streamed = [json.dumps(error).encode() + b"\0"]
+    here = worker(worker_generate=lambda _: error, worker_generate_stream=lambda _: streamed)
+    _controller, api = fleet(here)
+    assert api.ask("POST", "/v1/chat/completions", CHAT)[0] == 400
+    status, said = api.ask("POST", "/v1/chat/completions", {**CHAT, "stream": True})
+    assert status == 500 and json.loads(said)["error"]["message"] == "out of memory"
+    assert len(here.generated()) == 2
+
+
+def test_the_log_has_no_body_no_key_and_no_query(fleet):
+    _controller, api = fleet(worker())
+    api.ask("POST", "/v1/chat/completions?api_key=sk-in-the-query", CHAT)
+    api.ask("POST", "/sk-in-the-path", CHAT)
+    api.ask("POST", "/v1/chat/completions", {**CHAT, "model": "sk-in-the-model"})
+    log = api.stop()
+    assert "POST /v1/chat/completions 200 " in log and "(another path) 404" in log
+    assert "sk-" not in log and "France" not in log
+
+
+def test_it_ends_when_told_to_and_finishes_what_it_was_saying(fleet):
+    here = worker(worker_generate_stream=lambda _: pieces(*("Paris"[: n + 1] for n in range(5))))
+    _controller, api = fleet(here)
+    answer = api.open("POST", "/v1/chat/completions", {**CHAT, "stream": True})
+    answer.readline()
+    api.process.terminate()
+    assert answer.read().endswith(b"data: [DONE]\n\n")
+    api.process.wait(timeout=10)

@@ -1,0 +1,146 @@
+"""What the guard in front of FastChat's API hands on, and what it refuses in which words."""
+
+import importlib.util
+import json
+import random
+
+import pytest
+
+from testbed.paths import CLONE
+
+spec = importlib.util.spec_from_file_location("fleet_api", CLONE / "roles/fastchat_api/files/fleet_api.py")
+fleet_api = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fleet_api)
+
+CHECKS = fleet_api.checks(4)
+CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+GOOD = {
+    CHAT: {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
+    TEXT: {"model": "m", "prompt": "Hi"},
+    EMBED: {"model": "m", "input": "Hi"},
+}
+
+
+def handed_on(path, **changed):
+    body = json.dumps({**GOOD[path], **changed}).encode()
+    return json.loads(fleet_api.forwarded(path, body, CHECKS))
+
+
+def refusal(path, body):
+    with pytest.raises(fleet_api.Refused) as refused:
+        fleet_api.forwarded(path, body, CHECKS)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("path", GOOD)
+def test_what_is_right_comes_through_as_it_is(path):
+    assert handed_on(path) == GOOD[path]
+    assert handed_on(path, user="u", tools=[{"deep": [[1]]}], n=None, stream=None) == GOOD[path]
+
+
+def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
+    sampling = {"temperature": 0, "top_p": 1, "top_k": -1, "n": 4, "max_tokens": 60, "stop": ["a", "b"], "stream": True}
+    sampling |= {"presence_penalty": -2, "frequency_penalty": 2.0}
+    assert handed_on(CHAT, **sampling) == {**GOOD[CHAT], **sampling}
+    more = {**sampling, "echo": True, "logprobs": 1, "best_of": 2, "use_beam_search": False, "prompt": ["a", "b"]}
+    assert handed_on(TEXT, **more) == {**GOOD[TEXT], **more}
+    assert handed_on(EMBED, input=["a", "b"], encoding_format="base64")["encoding_format"] == "base64"
+
+
+@pytest.mark.parametrize(
+    ("path", "changed", "sentence"),
+    [
+        (CHAT, {"temperature": "0.7"}, 'temperature is "0.7", wanted 0 or a number from 0.01 to 2.'),
+        (CHAT, {"temperature": 0.0001}, "temperature is 0.0001, wanted 0 or a number from 0.01 to 2."),
+        (CHAT, {"temperature": -1}, "temperature is -1, wanted 0 or a number from 0.01 to 2."),
+        (CHAT, {"temperature": [1]}, "temperature is [1], wanted 0 or a number from 0.01 to 2."),
+        (CHAT, {"top_p": 1.1}, "top_p is 1.1, wanted a number from 0 to 1."),
+        (CHAT, {"top_k": 0}, "top_k is 0, wanted -1 or a number from 1 to 1000."),
+        (CHAT, {"n": 5}, "n is 5, wanted a number from 1 to 4."),
+        (CHAT, {"n": True}, "n is true, wanted a number from 1 to 4."),
+        (CHAT, {"n": 1.0}, "n is 1.0, wanted an integer."),
+        (CHAT, {"max_tokens": 0}, "max_tokens is 0, wanted a number from 1 to 1048576."),
+        (CHAT, {"max_tokens": 10**30}, "wanted a number from 1 to 1048576."),
+        (CHAT, {"stop": ""}, "stop has 0 characters, wanted 1 to 256."),
+        (CHAT, {"stop": ["a", ""]}, "stop[1] has 0 characters, wanted 1 to 256."),
+        (CHAT, {"stop": ["a"] * 17}, "stop has 17 entries, wanted 1 to 16."),
+        (CHAT, {"stop": {}}, "stop is {}, wanted text."),
+        (CHAT, {"stream": "yes"}, 'stream is "yes", wanted true or false.'),
+        (CHAT, {"model": None}, "model is missing."),
+        (CHAT, {"model": ""}, "model has 0 characters, wanted 1 to 256."),
+        (CHAT, {"model": ["m"]}, 'model is ["m"], wanted text.'),
+        (CHAT, {"messages": "Hi"}, 'messages is "Hi", wanted a list of 1 to 1000 messages.'),
+        (CHAT, {"messages": []}, "messages is [], wanted a list of 1 to 1000 messages."),
+        (CHAT, {"messages": ["Hi"]}, 'messages[0] is "Hi", wanted an object with role and content.'),
+        (CHAT, {"messages": [{"content": "Hi"}]}, "messages[0].role is null, wanted one of: system, user, assistant."),
+        (CHAT, {"messages": [{"role": "tool", "content": "Hi"}]}, 'messages[0].role is "tool", wanted one of'),
+        (CHAT, {"messages": [{"role": [], "content": "Hi"}]}, "messages[0].role is [], wanted one of"),
+        (CHAT, {"messages": [{"role": "user"}]}, "messages[0].content is null, wanted text."),
+        (CHAT, {"messages": [{"role": "user", "content": []}]}, "messages[0].content is an empty list, wanted text."),
+        (
+            CHAT,
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "/etc/a.png"}}]}]},
+            'messages[0].content[0] is of type "image_url", wanted text: nothing else is served here.',
+        ),
+        (CHAT, {"messages": [{"role": "user", "content": "\ud83d"}]}, "has half of a surrogate pair"),
+        (TEXT, {"prompt": ""}, "prompt has 0 characters, wanted 1 to 524288."),
+        (TEXT, {"prompt": []}, "prompt has 0 entries, wanted 1 to 4."),
+        (TEXT, {"prompt": [1, 2]}, "prompt is given in tokens, wanted text."),
+        (TEXT, {"prompt": [[1, 2]]}, "prompt is given in tokens, wanted text."),
+        (TEXT, {"prompt": None}, "prompt is missing."),
+        (TEXT, {"logprobs": 100}, "logprobs is 100, wanted a number from 0 to 5."),
+        (EMBED, {"input": [1]}, "input is given in tokens, wanted text."),
+        (EMBED, {"input": "a" * 8193}, "input has 8193 characters, wanted 1 to 8192."),
+        (EMBED, {"encoding_format": "raw"}, 'encoding_format is "raw", wanted one of: float, base64.'),
+    ],
+)
+def test_what_would_hurt_a_worker_is_refused_in_one_sentence(path, changed, sentence):
+    said = refusal(path, json.dumps({**GOOD[path], **changed}).encode())
+    assert sentence in said and said.endswith(".") and len(said) < 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b'"x"', b"{", b"\xff{}", b"{'a': 1}", b"[" * 100000, b'{"a":' * 5000 + b"1" + b"}" * 5000,
+     b'{"model": NaN}', b'{"model": -Infinity}', b'{"a": 1e999}', b'{"a": ' + b"9" * 50000 + b"}"],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_json_object_is_refused(body):
+    assert len(refusal(CHAT, body)) < 200
+
+
+def test_a_value_is_never_quoted_whole():
+    secret = "What I would not have in a log " * 100
+    assert secret not in refusal(CHAT, json.dumps({**GOOD[CHAT], "n": secret, "messages": [secret]}).encode())
+
+
+def junk(dice, depth=0):
+    """Return some JSON value."""
+    simple = [None, True, 0, -1, 1, 2, 10**20, 0.5, -1e-9, 1e308, "", "user", "a\x00b", "\ud800", "m" * 300]
+    if depth < 3 and dice.random() < 0.4:
+        inside = [junk(dice, depth + 1) for _ in range(dice.randrange(4))]
+        return inside if dice.random() < 0.5 else dict(zip(["type", "text", "role", "content"], inside, strict=False))
+    return dice.choice(simple)
+
+
+def test_whatever_comes_a_worker_gets_only_what_it_understands():
+    dice = random.Random(4)  # noqa: S311  (the same each time)
+    outcomes = set()
+    for _ in range(20000):
+        path = dice.choice(list(GOOD))
+        names = dice.sample(list(CHECKS[path]), dice.randrange(1, 4))
+        try:
+            found = handed_on(path, **{name: junk(dice) for name in names})
+        except fleet_api.Refused as refused:
+            assert str(refused).endswith(".")
+            outcomes.add("refused")
+            continue
+        outcomes.add("handed on")
+        assert set(found) <= set(CHECKS[path]) and None not in found.values()
+        for name in ("temperature", "top_p", "top_k", "n", "max_tokens", "presence_penalty", "frequency_penalty"):
+            assert type(found.get(name, 1)) in (int, float), found
+        for text in [found.get("prompt", "x"), found.get("input", "x"), found.get("stop", "x")]:
+            assert text and all(part and isinstance(part, str) for part in (text if isinstance(text, list) else [text]))
+        for message in found.get("messages", []):
+            assert set(message) == {"role", "content"} and isinstance(message["content"], str)
+    assert outcomes == {"refused", "handed on"}
