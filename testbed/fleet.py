@@ -68,7 +68,7 @@ def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
     podman(
         "run", "--detach", "--name", name, "--hostname", host, "--label", f"fastchat-fleet={prefix(fleet)}",
         "--network", prefix(fleet), "--network-alias", host, "--ip", address_of(fleet, host),
-        "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE",
+        "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN",
         "--security-opt", "label=disable", *limits(), *mounts, *door, root, "/sbin/init",
     )  # fmt: skip
     wait_booted(name)

@@ -39,7 +39,7 @@ GPU_TRAPS = {
 PROTECTIONS = {
     "User": r"(?!root$|0$).+",
     "NoNewPrivileges": "yes",
-    "CapabilityBoundingSet": "",
+    "CapabilityBoundingSet": "(CAP_NET_BIND_SERVICE)?",
     "PrivateTmp": "yes",
     "ProtectHome": "yes",
     "ProtectSystem": "full|yes",

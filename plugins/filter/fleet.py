@@ -6,7 +6,15 @@ from pathlib import Path
 
 import yaml
 
-FLEET_VARIABLES = {"fleet_controller", "fleet_api", "fleet_memory_mb", "fleet_disk_mb", "fleet_bundle", "fleet_system"}
+FLEET_VARIABLES = {
+    "fleet_controller",
+    "fleet_api",
+    "fleet_memory_mb",
+    "fleet_disk_mb",
+    "fleet_bundle",
+    "fleet_system",
+    "fleet_firewall",
+}
 
 
 def input_digest(inputs: dict) -> str:
@@ -92,7 +100,7 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
         role = max((role for role in known if name.startswith(role + "_")), key=len, default=None)
         if role and name not in known[role]:
             faults.append(f"{name} is not a variable of role {role}; it has {sorted(known[role])}.")
-        if name.startswith("fleet_") and name not in FLEET_VARIABLES:
+        elif not role and name.startswith("fleet_") and name not in FLEET_VARIABLES:
             faults.append(f"{name} is not a variable of the fleet; there are {sorted(FLEET_VARIABLES)}.")
     return faults
 

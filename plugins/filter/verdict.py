@@ -12,10 +12,13 @@ def verdict_of(asked: Mapping, host: str, models: str) -> dict:
     """Return {host, models, serving, ways: {way: {model, question, answer, tokens, tokens_per_second, fault}}}.
 
     ``asked`` is {way: what the task registered that asked each model with chat_probe}; a way that was skipped is none.
-    With several models a way is named after each of them. ``models`` is the directory of their descriptions.
+    Its items are models, or for gateways ((gateway, its certificate), model); those are named by their URL. With
+    several models a way is named after each of them. ``models`` is the directory of their descriptions.
     """
     answers = [
         (way, result)
+        if isinstance(result["item"], str)
+        else (result["item"][0][0]["url"], {**result, "item": result["item"][1]})
         for way, registered in asked.items()
         for result in registered.get("results", [])
         if not result.get("skipped")
@@ -34,7 +37,7 @@ def verdict_in_words(verdict: Mapping) -> str:
     """Return a verdict as one line."""
     told = []
     for way, said in verdict["ways"].items():
-        loading = "" if way.partition(",")[0] == "API" else " with loading"
+        loading = " with loading" if way.startswith("fastchat-chat") else ""
         answer = f"{said['answer']} ({said['tokens']} tokens, {said['tokens_per_second']} tokens/s{loading})"
         told.append(f"{way}: {said['question']} → {said['fault'] or answer}")
     return "; ".join(told)

@@ -14,6 +14,11 @@ description:
   - A wrong answer does not fail the task, it is returned in RV(fault), so that every host's verdict can be given.
 options:
   api: {description: Base URL that ends in /v1., type: str}
+  key: {description: API key., type: str, default: none}
+  certificate:
+    description: The one certificate that the API must show, PEM; empty trusts whom the system trusts.
+    type: str
+    default: ""
   command: {description: The chat command and its arguments., type: list, elements: str}
   tokenizer: {description: The model's directory; counts the tokens of a command's answer., type: path}
   model: {description: Name of the model., type: str, required: true}
@@ -36,6 +41,7 @@ tokens_per_second: {description: "Tokens by wall time; of a command, with loadin
 
 import os
 import re
+import ssl
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -64,11 +70,26 @@ def streamed(client, request):
     return text, reason
 
 
+def pinned(certificate):
+    """Return an HTTP client that trusts this one certificate (PEM), be it self-signed or a leaf, for its names."""
+    import httpx  # noqa: PLC0415
+
+    context = ssl.create_default_context(cadata=certificate)
+    context.verify_flags |= 0x80000  # VERIFY_X509_PARTIAL_CHAIN, which Python names from 3.10 on
+    return httpx.Client(verify=context)
+
+
 def through_api(asked):
     """Return (answer, tokens, seconds, fault) of the API, asked whole and streamed."""
     from openai import OpenAI  # noqa: PLC0415  (absent until the runtime phase ran)
 
-    client = OpenAI(base_url=asked["api"], api_key="none", timeout=asked["timeout"], max_retries=0)
+    client = OpenAI(
+        base_url=asked["api"],
+        api_key=asked["key"],
+        timeout=asked["timeout"],
+        max_retries=0,
+        http_client=pinned(asked["certificate"]) if asked["certificate"] else None,
+    )
     request = {
         "model": asked["model"],
         "messages": [{"role": "user", "content": asked["question"]}],
@@ -109,6 +130,8 @@ def main():
     """Ask, and return the answer together with the fault."""
     spec = {
         "api": {"type": "str"},
+        "key": {"type": "str", "default": "none", "no_log": True},
+        "certificate": {"type": "str", "default": ""},
         "command": {"type": "list", "elements": "str"},
         "tokenizer": {"type": "path", "no_log": False},
         "model": {"type": "str", "required": True},

@@ -44,7 +44,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.preflight_probe import address_of, free_mb, glibc, listeners, python_version, used_mb
 
-OURS = "fastchat"
+OURS = ("fastchat", "fastchat-gateway")
 
 
 def owner_of(uid):
@@ -63,12 +63,12 @@ def taken(ports):
             with open(table) as stream:
                 found.update(listeners(stream.read()))
     owners = dict((str(port), owner_of(found[port])) for port in ports if port in found)
-    return dict((port, owner) for port, owner in owners.items() if owner != OURS and not held(port))
+    return dict((port, owner) for port, owner in owners.items() if owner not in OURS and not held(port))
 
 
 def held(port):
     """Return whether systemd holds a port for a unit of ours."""
-    for path in glob.glob("/etc/systemd/system/%s-*.socket" % OURS):
+    for path in glob.glob("/etc/systemd/system/%s-*.socket" % OURS[0]):
         with open(path) as stream:
             if any(line.startswith("ListenStream=") and line.strip().endswith(":" + port) for line in stream):
                 return True

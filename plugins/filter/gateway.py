@@ -1,0 +1,40 @@
+"""Filters of the gateway: what its API keys must be like."""
+
+import re
+from typing import Any
+
+# RFC 6750's b64token, which is what a client can send after "Bearer"; nothing in it means anything to nginx once escaped.
+KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+SHORTEST = 20
+
+
+def gateway_key_faults(keys: Any) -> list[str]:
+    """Return one sentence for each fault of ``{name: key}``; [] when there is none. No sentence has a key in it."""
+    wanted = "set fastchat_gateway_api_keys in a vault (ansible-vault), such as {alice: sk-...}."
+    if not isinstance(keys, dict):
+        return [f"fastchat_gateway_api_keys is not a mapping of names to keys: {wanted}"]
+    if not keys:
+        return [f"fastchat_gateway_api_keys has no key, and a gateway that lets nobody in serves nobody: {wanted}"]
+    faults, owners = [], {}
+    for name, key in keys.items():
+        if not NAME.fullmatch(str(name)):
+            # A key in a name's place would be said here.
+            faults.append("fastchat_gateway_api_keys has a name with other characters than A-Z a-z 0-9 _ . @ -.")
+        elif not isinstance(key, str) or not KEY.fullmatch(key):
+            faults.append(f"The key of {name} has other characters than A-Z a-z 0-9 . _ ~ + / - (and = at its end).")
+        elif len(key) < SHORTEST:
+            faults.append(f"The key of {name} has {len(key)} characters, wanted {SHORTEST} or more.")
+        elif key in owners:
+            faults.append(f"{owners[key]} and {name} have the same key: who asks would not be known.")
+        else:
+            owners[key] = name
+    return faults
+
+
+class FilterModule:
+    """Names for templates."""
+
+    def filters(self) -> dict:
+        """Return the filters by name."""
+        return {"gateway_key_faults": gateway_key_faults}

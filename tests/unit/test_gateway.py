@@ -1,0 +1,73 @@
+"""The gateway's keys and certificate: what is refused, and that no sentence has a key in it."""
+
+import pytest
+from gateway import gateway_key_faults
+from rendering import Fleet
+
+from testbed.paths import CLONE
+
+EXAMPLE = CLONE / "inventory" / "example"
+ALICE, BOB = "sk-alice-0123456789abcdef", "sk-bob.0123456789+/abcdef=="
+
+
+def test_keys_that_can_be_used():
+    assert gateway_key_faults({"alice": ALICE, "bob@example.com": BOB}) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({}, "has no key, and a gateway that lets nobody in serves nobody: set fastchat_gateway_api_keys in a vault"),
+        ([ALICE], "is not a mapping of names to keys"),
+        (ALICE, "is not a mapping of names to keys"),
+        ({"alice": "sk-short"}, "The key of alice has 8 characters, wanted 20 or more."),
+        ({"alice": ALICE, "bob": ALICE}, "alice and bob have the same key"),
+        ({"alice": ALICE + '"; return 200; "'}, "The key of alice has other characters than"),
+        ({"alice": ALICE + "\n"}, "The key of alice has other characters than"),
+        ({"alice": ALICE + "$remote_addr"}, "The key of alice has other characters than"),
+        ({"alice": 12345678901234567890123}, "The key of alice has other characters than"),
+        ({"alice": None}, "The key of alice has other characters than"),
+        ({ALICE + '"': "x"}, "has a name with other characters than"),
+    ],
+)
+def test_keys_that_can_not_be_used_are_refused_without_being_said(keys, sentence):
+    (said,) = gateway_key_faults(keys)
+    assert sentence in said and said.endswith(".")
+    assert ALICE not in said and "sk-short" not in said
+
+
+def rendered(**extra):
+    keys = {"alice": ALICE, "bob": BOB}
+    files = (
+        Fleet(EXAMPLE, fastchat_gateway_api_keys=keys, **extra)
+        .join("gateways", "ctl01.example.com")
+        .templates("serve.yml")
+    )
+    return {file.path.rsplit("/", 1)[-1]: file.text for file in files if "gateway" in file.path}
+
+
+def test_a_key_stands_in_one_file_only_and_with_its_dots_taken_literally():
+    files = rendered()
+    assert {name for name, text in files.items() if "0123456789" in text} == {"keys.conf"}
+    assert r'"~^[Bb]earer +sk\-bob\.0123456789\+/abcdef==$" "bob";' in files["keys.conf"]
+
+
+def test_every_api_server_is_behind_it_and_only_openai_s_paths_are_before_it():
+    conf = rendered()["nginx.conf"]
+    for port in (8000, 8001):
+        assert f"server ctl01.example.com:{port} " in conf
+    paths = [line.split()[-2] for line in conf.splitlines() if line.strip().startswith("location") and "@" not in line]
+    assert paths == ["/", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
+    assert conf.count('if ($fastchat_who = "") { return 401; }') == len(paths)
+
+
+def test_the_web_ui_is_behind_it_where_there_is_one():
+    assert "location /chat/" not in rendered()["nginx.conf"]
+    conf = rendered(fastchat_gateway_web_upstreams=["web01:7860"])["nginx.conf"]
+    assert "server web01:7860;" in conf and 'if ($fastchat_person = "") { return 401; }' in conf
+
+
+def test_names_and_addresses_stand_in_the_certificate():
+    text = rendered(fastchat_gateway_names=["chat.example.com", "10.1.2.9"])["gateway.cnf"]
+    for line in ("CN = chat.example.com", "DNS.1 = chat.example.com", "IP.2 = 10.1.2.9", "IP.3 = 10.1.2.3"):
+        assert line in text
