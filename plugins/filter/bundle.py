@@ -32,12 +32,19 @@ def pins_git_lfs(variables: Mapping, groups: set[str], system: Mapping, root: Pa
     return variables.get("git_lfs_source", sources.get(f"RedHat {system['release']}", sources["default"])) == "rpm"
 
 
-def packages_of(variables: Mapping, groups: set[str], root: Path, pinned: bool = False) -> set[str]:
+def packages_of(
+    variables: Mapping, groups: set[str], root: Path, pinned: bool = False, firewall: bool = False
+) -> set[str]:
     """Return the packages that the roles of these groups install on a host of these variables.
 
-    ``pinned``: git-lfs comes another way.
+    ``pinned``: git-lfs comes another way. ``firewall``: it is a table of our own (EL has firewalld).
     """
     wanted = set(variables.get("bundle_packages", []))
+    if firewall and variables.get("fleet_firewall", True):
+        wanted |= set(defaults_of(root, "fleet_firewall", "vars")["__fleet_firewall_packages"])
+    if "gateways" in groups:
+        gateway = defaults_of(root, "fastchat_gateway")["fastchat_gateway_packages"]
+        wanted |= set(variables.get("fastchat_gateway_packages", gateway))
     if groups & {"workers", "builders"}:
         packages = variables.get("git_lfs_packages", defaults_of(root, "git_lfs")["git_lfs_packages"])
         wanted |= {"git"} if pinned else set(packages)
@@ -92,7 +99,7 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
             unknown.setdefault(system, []).append(host)
             continue
         kind, pinned = kind_of(there[system]), pins_git_lfs(variables, groups, there[system], Path(root))
-        packages = packages_of(variables, groups, Path(root), pinned)
+        packages = packages_of(variables, groups, Path(root), pinned, kind == "deb")
         if packages:
             plan[kind].setdefault(system, set()).update(packages | set(ALWAYS[kind]))
         if pinned:

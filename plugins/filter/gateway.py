@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-# RFC 6750's b64token, which is what a client can send after "Bearer"; nothing in it means anything to nginx once escaped.
+# RFC 6750's b64token: what a client can send after "Bearer". Nothing in it means anything to nginx once escaped.
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 SHORTEST = 20

@@ -294,8 +294,8 @@ def test_a_plan_has_what_the_roles_of_each_group_want():
     assert plan["stacks"] == ["cpu", "v100-torch210"] and plan["models"] == ["vicuna-7b-v1.5"]
     assert plan["pinned"] == ["v100-torch210"]
     assert plan["deb"] == {
-        "debian11": ["aria2", "git", "git-lfs", "python3-apt"],
-        "debian12": ["nginx", "python3-apt"],
+        "debian11": ["aria2", "git", "git-lfs", "nftables", "python3-apt"],
+        "debian12": ["nftables", "nginx", "python3-apt"],
     }
     assert bundle_plan(hosts, ["ctl01"], str(ROOT))["models"] == []
 
