@@ -305,7 +305,7 @@ def test_units_come_up_after_a_reboot_also_when_the_worker_is_first(site):
 
 
 def test_the_verdict_is_json_and_says_no_when_it_does_not_serve(site):
-    site.on("ctl01", "systemctl", "stop", "fastchat-api")
+    site.on("ctl01", "systemctl", "stop", "fastchat-api@0", "fastchat-api@1")
     runner = site.run("--tags=verify")
     assert runner.rc != 0
     assert "http://ctl01:8000/v1 did not answer" in words(runner)

@@ -5,7 +5,9 @@ import pytest
 testinfra_hosts = ["ssh://ctl01"]
 
 
-@pytest.mark.parametrize(("unit", "port"), [("fastchat-controller", 21001), ("fastchat-api", 8000)])
+@pytest.mark.parametrize(
+    ("unit", "port"), [("fastchat-controller", 21001), ("fastchat-api@0", 8000), ("fastchat-api@1", 8001)]
+)
 def test_it_is_enabled_and_listens_on_the_fleet_s_address_only(host, address, unit, port):
     service = host.service(unit)
     assert service.is_enabled and service.is_running

@@ -48,7 +48,7 @@ def test_every_unit_is_one_that_systemd_219_and_a_gpu_can_bear(stack, device, li
     wanted |= {
         (host.name, f"fastchat-{name}.service")
         for host in fleet["controllers"].get_hosts()
-        for name in ("controller", "api")
+        for name in ("controller", "api@0", "api@1")
     }
     assert names == wanted
     for unit in units:
