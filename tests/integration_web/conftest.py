@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from testbed import demo, fleet, runs
+from testbed.paths import STATE
 
 FLEET = "web"
 PAGE = Path(__file__).with_name("hosts.yml")
@@ -22,6 +23,10 @@ class Site:
         """Return the standard output of a command on a host."""
         interactive = ["--interactive"] if stdin is not None else []
         return fleet.podman("exec", *interactive, f"{fleet.prefix(FLEET)}-{host}", *command, check=check, stdin=stdin)
+
+    def key(self):
+        """Return the demo's key, which its inventory made at the first run."""
+        return (STATE / FLEET / "gateway-key").read_text().strip()
 
     def page(self, script, *arguments):
         """Run a script on ctl01 with the Python of the page's environment."""

@@ -1,6 +1,9 @@
 """The page: a chat through it, what it says where no worker is, what it keeps, and what it does not show."""
 
+import base64
 import json
+
+import pytest
 
 from testbed import runs
 
@@ -8,7 +11,8 @@ from testbed import runs
 CHAT = """
 import sys
 from gradio_client import Client
-page = Client(sys.argv[1], verbose=False)
+head = {"Authorization": sys.argv[3]} if len(sys.argv) > 3 else {}
+page = Client(sys.argv[1], verbose=False, ssl_verify=False, headers=head)
 models = page.predict({}, api_name="/load_demo")["choices"]
 print("models", [name for name, _value in models])
 try:
@@ -76,6 +80,14 @@ def test_a_chat_goes_in_and_the_right_answer_comes_out(site):
     assert "answer The capital of France is Paris." in said.splitlines(), said
 
 
+def test_the_same_through_the_door_with_a_key_and_not_without(site):
+    basic = "Basic " + base64.b64encode(f"demo:{site.key()}".encode()).decode()
+    said = site.page(CHAT, "https://ctl01/chat/", MODEL, basic)
+    assert "answer The capital of France is Paris." in said.splitlines(), said
+    with pytest.raises(RuntimeError, match="401"):
+        site.page(CHAT, "https://ctl01/chat/", MODEL, "Basic ZGVtbzp3cm9uZw==")
+
+
 def test_nothing_of_it_is_kept_or_logged(site):
     journal = site.on("ctl01", "journalctl", "--no-pager", "--unit=fastchat-web")
     assert "the page is at http://" in journal
@@ -117,8 +129,7 @@ def test_a_second_run_changes_nothing(site):
     assert [task for host, task in runs.changed(runner) if host == "ctl01"] == []
 
 
-def test_conversations_are_kept_where_asked_for_and_behind_a_gateway_it_is_below_chat(site):
-    # A host of the group is enough for the page; what the gateway's own role does is not asked here.
+def test_conversations_are_kept_where_asked_for(site):
     runner = site.run("--tags=services", playbook="playbooks/serve.yml", fastchat_web_keep_conversations=True)
     assert runner.rc == 0, runs.words(runner)
     assert "Paris" in site.page(CHAT, address(site), MODEL)
