@@ -51,7 +51,8 @@ def test_the_environment_has_the_stack_s_versions(host, stack):
 
 
 @pytest.mark.parametrize(
-    ("unit", "port"), [("fastchat-controller", 21001), ("fastchat-worker@0", 21002), ("fastchat-api@0", 8000)]
+    ("unit", "port"),
+    [("fastchat-controller", 21001), ("fastchat-worker@0", 21002), ("fastchat-api@0", 8000), ("fastchat-api@1", 8001)],
 )
 def test_each_service_listens_on_the_fleet_s_address_only(host, address, unit, port):
     assert host.service(unit).is_enabled and host.service(unit).is_running

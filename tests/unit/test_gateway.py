@@ -4,6 +4,7 @@ import pytest
 from gateway import gateway_key_faults
 from rendering import Fleet
 
+from testbed import unit_rules
 from testbed.paths import CLONE
 
 EXAMPLE = CLONE / "inventory" / "example"
@@ -71,3 +72,18 @@ def test_names_and_addresses_stand_in_the_certificate():
     text = rendered(fastchat_gateway_names=["chat.example.com", "10.1.2.9"])["gateway.cnf"]
     for line in ("CN = chat.example.com", "DNS.1 = chat.example.com", "IP.2 = 10.1.2.9", "IP.3 = 10.1.2.3"):
         assert line in text
+
+
+def test_its_unit_is_one_that_systemd_219_can_bear_and_the_only_one_with_a_capability():
+    assert unit_rules.faults(rendered()["fastchat-gateway.service"], gpu=False) == []
+    services = [file.text for file in Fleet(EXAMPLE).templates("serve.yml") if file.source == "service.unit.j2"]
+    assert services and not [text for text in services if "CAP_" in text]
+
+
+def test_the_firewall_knows_every_host_and_touches_the_fleet_s_ports_only():
+    files = {file.source: file for file in Fleet(EXAMPLE).templates("firewall.yml")}
+    rules = files["firewall.nft.j2"].text
+    assert "tcp dport { 21001-21063, 8000-8015, 7860, 21080, 21090-21092 } jump fleet" in rules
+    assert "policy accept" in rules and rules.count("reject") == 1
+    known = {f"{line.section}.{line.name}" for line in unit_rules.lines(files["firewall.unit.j2"].text)}
+    assert known <= unit_rules.KNOWN
