@@ -1,5 +1,12 @@
 """Filters of fastchat_worker: from planned instances to the units that run them, and to what the probe asks."""
 
+import sys
+from pathlib import Path
+
+# Ansible loads a filter by its path: what lies beside it is not importable by itself.
+sys.path += [str(Path(__file__).parent)]
+from backends import vllm_command
+
 HELPERS = "/usr/local/lib/fastchat"
 
 
@@ -18,7 +25,7 @@ def worker_command(instance: dict, template: str, settings: dict) -> list[str]:
     fschat = settings["fschat"]
     # Before 0.2.21 the model's path chooses the template, and the gate says whether it is that one.
     new = at_least(fschat, (0, 2, 21))
-    options = {
+    common = {
         "host": settings["host"],
         "port": instance["port"],
         "worker-address": url_of(instance, settings["address"]),
@@ -27,6 +34,12 @@ def worker_command(instance: dict, template: str, settings: dict) -> list[str]:
         "model-names": instance["model"],
         "limit-worker-concurrency" if new else "limit-model-concurrency": settings["concurrency"],
         "conv-template": template if new else "",
+    }
+    if settings["backend"] == "vllm":
+        cards = [settings["cards"][index]["memory_mb"] or 0 for index in instance["gpus"]]
+        return vllm_command(common, instance, min(cards, default=0))
+    options = {
+        **common,
         "device": instance["device"],
         "num-gpus": max(instance["num_gpus"], 1),
         "max-gpu-memory": instance["max_gpu_memory"],
@@ -40,7 +53,8 @@ def worker_units(instances: list[dict], models: dict[str, dict], settings: dict)
     """Return the units of planned instances, as role fastchat_service takes them.
 
     ``models`` are descriptions by name; ``settings`` has fschat (version), host (to bind), address (to be reached
-    under), controller (URL), concurrency, heartbeat and drain (seconds), files (directory of the role's scripts).
+    under), controller (URL), concurrency, heartbeat and drain (seconds), files (directory of the role's scripts),
+    backend (transformers or vllm) and cards (what gpu_facts says of the GPUs).
     """
     found, controller = [], settings["controller"]
     for one in instances:

@@ -64,7 +64,7 @@ def is_silence(error):
 
 def generation_fault(url, model):
     """Return '' when a worker generates two tokens, else why not. The answer is read to its end: a slot is not left."""
-    ask = {"model": model, "prompt": "Hello", "temperature": 0.0, "max_new_tokens": 2, "echo": False, "stop": None}
+    ask = {"model": model, "prompt": "Hello", "temperature": 0.0, "max_new_tokens": 2, "top_k": -1, "stop": None}
     try:
         first = json.loads(post(url + "/worker_generate_stream", ask, GENERATE_SECONDS).split(b"\0")[0])
     except (OSError, ValueError) as error:

@@ -40,7 +40,14 @@ def show(unit, name):
 
 def generation_fault(worker, seconds):
     """Return '' when a worker generates two tokens, else why not."""
-    ask = {"model": worker["model"], "prompt": "Hello", "temperature": 0.0, "max_new_tokens": 2, "stop": None}
+    ask = {
+        "model": worker["model"],
+        "prompt": "Hello",
+        "temperature": 0.0,
+        "max_new_tokens": 2,
+        "top_k": -1,
+        "stop": None,
+    }
     try:
         first = json.loads(post(worker["url"] + "/worker_generate_stream", ask, seconds).split(b"\0")[0])
     except (OSError, ValueError) as error:
