@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks chat status clean locks audit-glibc
+.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web security chat status clean locks audit-glibc
 help: ## What can be made here
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
