@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web security chat status clean locks audit-glibc
+.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web security operations chaos chat status clean locks audit-glibc
 help: ## What can be made here
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
@@ -23,12 +23,12 @@ chat: $(VENV)/.done ## Chat with the demo's model (fastchat.serve.cli on a worke
 	ssh -t -q -F .testbed/demo/ssh_config gpu01 fastchat-chat --temperature 0
 
 status: $(VENV)/.done ## Is the demo serving?
-	ansible-playbook -i inventory/demo playbooks/verify.yml
+	ansible-playbook -i inventory/demo playbooks/status.yml
 
 test: lint unit engine distribute ## What CI runs; each part is a target of its own, the last two run side by side
 	$(MAKE) --jobs=2 --output-sync=target molecule integration
 
-test-full: test airgap stacks ## With what is too heavy for every time: an air gap, the GPUs' stacks on CPU (13 GB of downloads)
+test-full: test airgap stacks security web operations chaos ## With what is too heavy for every time: an air gap, the GPUs' stacks on CPU (13 GB of downloads)
 
 lint: $(VENV)/.done
 	ruff check .
@@ -66,6 +66,18 @@ stacks: $(VENV)/.done ## Every other stack on CPU, from bare to answering; inter
 	for stack in el7-v100-torch26 el7-v100-torch113 v100-torch210 turing-plus; do \
 	  STACK=$$stack molecule --base-config molecule/config.yml test --scenario-name stack; done
 	python -m pytest tests/integration_runtime
+
+security: tools ## A host outside the fleet scans, asks without a key, exchanges keys, attacks
+	python -m pytest tests/integration_security
+
+web: $(VENV)/.done ## The chat as a web page: asked as a browser does, through the gateway, without a worker
+	python -m pytest tests/integration_web
+
+operations: $(VENV)/.done ## An operator's week over one fleet: status, update, a bad canary, rebuild, prune, teardown
+	python -m pytest tests/integration_operations
+
+chaos: $(VENV)/.done ## Thirteen faults under load from a real client, and what each costs: docs/CHAOS.md
+	python -m testbed.chaos --json docs/chaos.json --table docs/CHAOS.md
 
 audit-glibc: $(VENV)/.done ## Would every library of a stack load on its glibc? STACK=el7-v100-torch26 [GLIBC=2.17]
 	python -m testbed.audit_glibc $(STACK) $(if $(GLIBC),--glibc $(GLIBC))
