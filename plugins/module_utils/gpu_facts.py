@@ -112,6 +112,7 @@ def gpu_of(bus, tree):
         "uuid": leaf(tree, "gpu uuid"),
         "bus": bus,
         "memory_mb": number(leaf(tree, "fb memory usage", "total")),
+        "memory_used_mb": number(leaf(tree, "fb memory usage", "used")),
         "compute_capability": capability_of(name),
         "persistence_mode": switch(leaf(tree, "persistence mode")),
         "mig_mode": switch(leaf(tree, "mig mode", "current")),

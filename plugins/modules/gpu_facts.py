@@ -28,8 +28,8 @@ driver: {description: The driver's version., type: str, returned: always, sample
 cuda: {description: The newest CUDA that this driver supports by itself., type: str, returned: always, sample: '12.4'}
 gpus:
   description:
-    - 'For each GPU: name, uuid, bus, memory_mb, compute_capability, persistence_mode, mig_mode, ecc_mode,
-      ecc_uncorrected (volatile, aggregate), retired_pages (single_bit, double_bit, pending), remapped_rows
+    - 'For each GPU: name, uuid, bus, memory_mb, memory_used_mb, compute_capability, persistence_mode, mig_mode,
+      ecc_mode, ecc_uncorrected (volatile, aggregate), retired_pages (single_bit, double_bit, pending), remapped_rows
       (correctable, uncorrectable, pending, failed), cpus (beside it, such as 0-11,24-35), numa_node. Null stands for
       what the card or the driver does not have.'
   type: list

@@ -39,6 +39,11 @@ def test_a_recorded_machine(name, product, count, each):
     assert len(set(uuids)) == count and all(uuid.startswith("GPU-") for uuid in uuids)
 
 
+def test_memory_that_is_used_is_told_beside_what_there_is():
+    (card,) = facts_of(recorded("v100-sxm2-32gb_418.67.txt"))["gpus"]
+    assert (card["memory_used_mb"], card["memory_mb"]) == (10, 32480)
+
+
 def test_every_recording_is_named_in_the_readme_with_its_source():
     readme = recorded("README.md")
     for path in RECORDED.glob("*.txt"):
