@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ask a served model one question. Runs under the runtime's interpreter (Python 3; packages openai, transformers)."""
+"""Ask a served model one question. Runs under the runtime's interpreter (Python 3; openai, transformers, fastchat)."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -7,10 +7,11 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: chat_probe
-short_description: Ask a served model one question, through the API or a command
+short_description: Ask a served model one question, through the API, a command or one worker
 description:
   - Through O(api) with a real OpenAI client, whole and streamed; through O(command) on its standard input, as a person
-    would type it. Runs under the runtime's own interpreter. Changes nothing.
+    would type it; from O(worker) itself, past controller and API, with the prompt that they would send it. Runs under
+    the runtime's own interpreter. Changes nothing.
   - A wrong answer does not fail the task, it is returned in RV(fault), so that every host's verdict can be given.
 options:
   api: {description: Base URL that ends in /v1., type: str}
@@ -20,6 +21,7 @@ options:
     type: str
     default: ""
   command: {description: The chat command and its arguments., type: list, elements: str}
+  worker: {description: "Base URL of a worker, such as http://gpu01:21002.", type: str}
   tokenizer: {description: The model's directory; counts the tokens of a command's answer., type: path}
   model: {description: Name of the model., type: str, required: true}
   question: {description: What is asked., type: str, required: true}
@@ -39,10 +41,12 @@ tokens: {description: Its tokens., type: int, returned: always}
 tokens_per_second: {description: "Tokens by wall time; of a command, with loading.", type: float, returned: always}
 """
 
+import json
 import os
 import re
 import ssl
 import time
+import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -126,6 +130,55 @@ def through_command(module, asked):
     return answer, tokens, seconds, ""
 
 
+def post(url, body, timeout):
+    """Return the bytes of the answer to a POST; the fleet is not behind the site's proxy."""
+    request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=timeout) as reply:
+        return reply.read()
+
+
+def prompt_of(conversation, question):
+    """Return (prompt, stop) as fastchat.serve.openai_api_server makes them of one question."""
+    conversation.append_message(conversation.roles[0], question)
+    conversation.append_message(conversation.roles[1], None)
+    return conversation.get_prompt(), conversation.stop_str
+
+
+def through_worker(asked):
+    """Return (answer, tokens, seconds, fault) of one worker, asked as the API server would ask it."""
+    from fastchat.conversation import get_conv_template  # noqa: PLC0415  (absent until the runtime phase ran)
+
+    started = time.time()
+    said = json.loads(post(asked["worker"] + "/worker_get_conv_template", {"model": asked["model"]}, asked["timeout"]))
+    conversation = get_conv_template(said["conv"]["name"])
+    prompt, stop = prompt_of(conversation, asked["question"])
+    request = {
+        "model": asked["model"],
+        "prompt": prompt,
+        "temperature": 0.0,
+        "max_new_tokens": asked["limit"],
+        "echo": False,
+        "stop": stop,
+        "stop_token_ids": conversation.stop_token_ids,
+    }
+    stream = post(asked["worker"] + "/worker_generate_stream", request, asked["timeout"])
+    last = json.loads([part for part in stream.split(b"\0") if part][-1])
+    text, tokens = last["text"].strip(), (last.get("usage") or {}).get("completion_tokens", 0)
+    return text, tokens, time.time() - started, worker_fault(asked, last)
+
+
+def worker_fault(asked, last):
+    """Return one sentence when the last piece of a worker's stream is no right and finished answer, else ''."""
+    if last["error_code"]:
+        return "%s said error %s: %s." % (asked["worker"], last["error_code"], last["text"][:300])
+    if asked["expect"] not in last["text"]:
+        return "The answer of %s was %r, wanted one with %r." % (asked["worker"], last["text"], asked["expect"])
+    # Older versions of FastChat do not say why an answer ended.
+    if last.get("finish_reason", "stop") != "stop":
+        return "The answer of %s ended by %r, wanted 'stop'." % (asked["worker"], last["finish_reason"])
+    return ""
+
+
 def main():
     """Ask, and return the answer together with the fault."""
     spec = {
@@ -133,6 +186,7 @@ def main():
         "key": {"type": "str", "default": "none", "no_log": True},
         "certificate": {"type": "str", "default": ""},
         "command": {"type": "list", "elements": "str"},
+        "worker": {"type": "str"},
         "tokenizer": {"type": "path", "no_log": False},
         "model": {"type": "str", "required": True},
         "question": {"type": "str", "required": True},
@@ -143,8 +197,8 @@ def main():
     module = AnsibleModule(
         argument_spec=spec,
         supports_check_mode=True,
-        required_one_of=[("api", "command")],
-        mutually_exclusive=[("api", "command")],
+        required_one_of=[("api", "command", "worker")],
+        mutually_exclusive=[("api", "command", "worker")],
         required_by={"command": "tokenizer"},
     )
     asked = module.params
@@ -153,12 +207,15 @@ def main():
     try:
         if asked["api"]:
             answer, tokens, seconds, fault = through_api(asked)
+        elif asked["worker"]:
+            answer, tokens, seconds, fault = through_worker(asked)
         else:
             answer, tokens, seconds, fault = through_command(module, asked)
     except ImportError as error:
         fault = "The runtime lacks a package (%s); run the runtime phase first." % error
     except Exception as error:
-        fault = "%s did not answer: %s: %s" % (asked["api"] or asked["command"][0], type(error).__name__, error)
+        whom = asked["api"] or asked["worker"] or asked["command"][0]
+        fault = "%s did not answer: %s: %s" % (whom, type(error).__name__, error)
     rate = round(tokens / seconds, 1) if seconds else 0.0
     module.exit_json(changed=False, answer=answer, tokens=tokens, tokens_per_second=rate, fault=fault)
 

@@ -1,6 +1,8 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 MODULE = Path(__file__).resolve().parents[2] / "plugins" / "modules" / "chat_probe.py"
 SPEC = importlib.util.spec_from_file_location("chat_probe", MODULE)
 chat_probe = importlib.util.module_from_spec(SPEC)
@@ -18,3 +20,21 @@ def test_vicuna_s_roles():
 
 def test_output_without_an_answer_is_no_transcript():
     assert chat_probe.TRANSCRIPT.search("Traceback (most recent call last):\n") is None
+
+
+ASKED = {"worker": "http://gpu01:21002", "expect": "Paris"}
+
+
+@pytest.mark.parametrize(
+    ("last", "sentence"),
+    [
+        ({"text": "It is Paris.", "error_code": 0, "finish_reason": "stop"}, ""),
+        ({"text": "It is Paris.", "error_code": 0}, ""),  # older versions give no reason
+        ({"text": "It is Rome.", "error_code": 0}, "was 'It is Rome.', wanted one with 'Paris'"),
+        ({"text": "Paris Paris", "error_code": 0, "finish_reason": "length"}, "ended by 'length', wanted 'stop'"),
+        ({"text": "CUDA out of memory", "error_code": 50002}, "said error 50002: CUDA out of memory"),
+    ],
+)
+def test_what_is_wrong_with_a_worker_s_answer(last, sentence):
+    said = chat_probe.worker_fault(ASKED, last)
+    assert sentence in said and bool(said) == bool(sentence)
