@@ -1,0 +1,74 @@
+#!/usr/bin/python
+"""Stop, disable and remove units."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: units_removed
+short_description: Stop, disable and remove units
+description:
+  - All units of the families are stopped at once, timers and sockets first, and each as its own ExecStop= says (a
+    worker drains); then they are disabled and their files are removed. Nothing is done where no such file is.
+options:
+  families: {description: 'Globs, such as fastchat-worker@*.', type: list, elements: str, required: true}
+  folder: {description: Where units are., type: path, default: /etc/systemd/system}
+author: [fastchat-fleet]
+"""
+EXAMPLES = r"""
+- name: Take the workers away
+  units_removed: {families: [fastchat-probe.*, "fastchat-worker@*"]}
+"""
+RETURN = r"""
+removed: {description: Names of the units., type: list, elements: str, returned: always}
+"""
+
+import fnmatch
+import os
+import shutil
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.service_units import Systemd
+
+# What would start others again is stopped before them.
+KINDS = (".timer", ".socket", ".service")
+
+
+def names_of(folder, families):
+    """Return the unit files of the families, timers and sockets first."""
+    found = [name for name in os.listdir(folder) if any(fnmatch.fnmatch(name, family) for family in families)]
+    units = [name for name in found if name.endswith(KINDS)]
+    return sorted(units, key=lambda name: (KINDS.index(os.path.splitext(name)[1]), name))
+
+
+def main():
+    """Look, then act unless it is a rehearsal."""
+    spec = {
+        "families": {"type": "list", "elements": "str", "required": True},
+        "folder": {"type": "path", "default": "/etc/systemd/system"},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    folder, systemd = module.params["folder"], Systemd()
+    names = names_of(folder, module.params["families"])
+    try:
+        if names and not module.check_mode:
+            for kind in KINDS:
+                some = [name for name in names if name.endswith(kind)]
+                if some:
+                    systemd.call("stop", *some)
+            systemd.call("disable", *names)
+            for name in names:
+                os.remove(os.path.join(folder, name))
+                shutil.rmtree(os.path.join(folder, name + ".d"), ignore_errors=True)
+            systemd.call("daemon-reload")
+            systemd.run(["systemctl", "reset-failed"] + names)  # says so when none had failed, which is as good
+    except (RuntimeError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=bool(names), removed=names, diff={"before": "".join(name + "\n" for name in names), "after": ""}
+    )
+
+
+if __name__ == "__main__":
+    main()
