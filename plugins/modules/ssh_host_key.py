@@ -1,0 +1,102 @@
+#!/usr/bin/python
+"""Accept a host's new ssh host key by the word of a person. Runs on the control node, where OpenSSH's client is."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: ssh_host_key
+short_description: Accept a host's new ssh host key by the word of a person
+description:
+  - Asks ssh itself (C(ssh -G)) where it connects and where known keys lie, and the host for its keys (C(ssh-keyscan)).
+  - A host whose key is known is left as it is. A new key replaces the old ones only if O(fingerprint) is its own; else
+    the module fails with both sides in one sentence, and nothing is changed.
+options:
+  host: {description: What ssh is told to connect to., type: str, required: true}
+  arguments: {description: What else it is told on its command line., type: str, default: ''}
+  port: {description: The port; 0 for what ssh's configuration says., type: int, default: 0}
+  fingerprint: {description: 'Such as SHA256:…, read on the console of the host.', type: str, default: ''}
+author: [fastchat-fleet]
+"""
+EXAMPLES = r"""
+- name: The operator has read it on the console
+  ssh_host_key: {host: gpu02, fingerprint: "SHA256:0123…"}
+  delegate_to: localhost
+"""
+RETURN = r"""
+line: {description: The line of known_hosts that stands for the accepted key., type: str, returned: always}
+path: {description: The file that ssh keeps known keys in., type: str, returned: always}
+"""
+
+import os
+import shlex
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.ssh_keys import KeyFault, chosen, entry_name, keys_of, settings_of
+
+
+def ask(module, words, good=(0,)):
+    """Return what a command printed."""
+    code, said, wrong = module.run_command(words)
+    if code not in good:
+        module.fail_json(msg="%s ended with %d: %s" % (" ".join(words), code, (wrong or said).strip()))
+    return said
+
+
+def replaced(module, path, name, line):
+    """Have one line for a name in a file of known hosts, in one step."""
+    part = path + ".part"
+    if os.path.exists(path):
+        with open(path) as stream:
+            text = stream.read()
+    else:
+        text = ""
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text)
+    ask(module, ["ssh-keygen", "-R", name, "-f", part])  # also finds names that are hashed
+    with open(part) as stream:
+        text = stream.read()
+    with open(part, "w") as stream:
+        stream.write(text + ("\n" if text and not text.endswith("\n") else "") + line + "\n")
+    os.replace(part, path)
+    if os.path.exists(part + ".old"):
+        os.remove(part + ".old")
+
+
+def main():
+    """Ask both sides, decide, act unless it is a rehearsal."""
+    spec = {
+        "host": {"type": "str", "required": True},
+        "arguments": {"type": "str", "default": ""},
+        "port": {"type": "int", "default": 0},
+        "fingerprint": {"type": "str", "default": ""},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    asked = module.params
+    port = ["-p", str(asked["port"])] if asked["port"] else []
+    settings = settings_of(ask(module, ["ssh", "-G", *shlex.split(asked["arguments"]), *port, asked["host"]]))
+    try:
+        name, files = (
+            entry_name(settings),
+            [os.path.expanduser(path) for path in settings["userknownhostsfile"].split()],
+        )
+        scan = ["ssh-keyscan", "-T", "10", "-p", settings["port"], settings["hostname"]]
+        shown = keys_of(ask(module, scan, good=(0, 1)))
+        known = {}
+        for path in [path for path in files if os.path.exists(path)]:
+            known.update(keys_of(ask(module, ["ssh-keygen", "-F", name, "-f", path], good=(0, 1))))
+        kind, key, fresh = chosen(asked["host"], shown, known, asked["fingerprint"])
+    except KeyFault as fault:
+        module.fail_json(msg=str(fault))
+    line = "%s %s %s" % (name, kind, key)
+    if fresh and not module.check_mode:
+        replaced(module, files[0], name, line)
+    module.exit_json(
+        changed=fresh, line=line, path=files[0], diff={"before": "", "after": line + "\n" if fresh else ""}
+    )
+
+
+if __name__ == "__main__":
+    main()
