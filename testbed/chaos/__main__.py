@@ -1,0 +1,109 @@
+"""``python -m testbed.chaos [--only NAME ...] [--json FILE] [--table FILE]``: faults under load, counted.
+
+Exit status 1 when a goal is missed. FILE of ``--json`` keeps the rows of the faults that are not run this time.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from testbed import fleet
+from testbed.chaos import counting, table
+from testbed.chaos.faults import FAULTS, Fault
+from testbed.chaos.stage import CONTROLLER, FLEET, Door, Stage, own_door
+from testbed.paths import CLONE
+
+WARM_SECONDS = 6.0
+VERSIONS = "import fastchat, platform; print('FastChat', fastchat.__version__ + ', Python', platform.python_version())"
+
+
+def circumstances(stage: Stage, patience: float) -> str:
+    """Return machine, versions and how it was asked, in one line."""
+    cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    commit = ["git", "-C", str(CLONE), "describe", "--always", "--dirty"]
+    source = subprocess.run(commit, check=True, capture_output=True, text=True).stdout.strip()
+    versions = stage.on(CONTROLLER, "/opt/fastchat/env/bin/python", "-c", VERSIONS)
+    machine = f"{os.cpu_count()} cores ({cpu.split(': ')[1]}), Linux {platform.release()}"
+    asked = f"{stage.concurrency} askers at {stage.door.url}, deadlines times {patience:g}"
+    return f"commit {source}, {versions}, {machine}, {asked}"
+
+
+def run(stage: Stage, fault: Fault, patience: float) -> dict[str, Any]:
+    """Hurt the fleet once under load, and return the row."""
+    deadline = fault.deadline * patience
+    print(f"{fault.name}: {fault.title} …", flush=True)
+    if fault.before:
+        fault.before(stage)
+    with stage.watching(), stage.load():
+        before = stage.serving_now()
+        time.sleep(WARM_SECONDS)
+        load = os.getloadavg()[0]
+        said = fault.inject(stage) or ""
+        stage.until_whole(before, deadline)
+    load = max(load, os.getloadavg()[0])
+    row = {"name": fault.name, "said": said} | counting.row(stage.records, stage.looks, before, stage.marks)
+    row["missed"] = counting.missed(row, fault.goal, deadline) + ([said] if said else [])
+    row |= {"title": fault.title, "goal": counting.GOALS[fault.goal], "load": round(load, 1)}
+    row |= {"when": time.strftime("%Y-%m-%d", time.gmtime()), "under": circumstances(stage, patience)}
+    print("  " + table.line(row), *row["reasons"], *row["missed"], sep="\n  ", flush=True)
+    if row["recovery"] is None and (failed := stage.playbook("site.yml", "--tags=services")):
+        raise SystemExit(f"After {fault.name} not even site.yml brought the fleet back: {failed}")
+    if fault.after:
+        fault.after(stage)
+    return row
+
+
+def arguments() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m testbed.chaos", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=[fault.name for fault in FAULTS], default=[])
+    parser.add_argument("--json", type=Path, help="keeps all rows, also of earlier runs")
+    parser.add_argument("--table", type=Path, help="the document that gets the table")
+    parser.add_argument("--url", default="", help="where the client knocks; without it the fleet's own door")
+    parser.add_argument("--key", default="none")
+    parser.add_argument("--ca", default="", help="a file on this machine that the door's certificate is signed by")
+    parser.add_argument("--model", default="smollm2-demo")
+    parser.add_argument("--concurrency", type=int, default=3)
+    parser.add_argument("--patience", type=float, default=1, help="all deadlines so many times: for a busy machine")
+    parser.add_argument("--as-it-is", action="store_true", help="the fleet is up, from --keep: do not provision it")
+    parser.add_argument("--keep", action="store_true", help="leave the fleet up")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the faults, write what was asked for, and end with 1 when a goal was missed."""
+    asked = arguments()
+    stage = Stage(asked.model, asked.concurrency)
+    known = json.loads(asked.json.read_text()) if asked.json and asked.json.exists() else []
+    rows = {row["name"]: row for row in known}
+    missed = []
+    try:
+        if not asked.as_it_is:
+            stage.up()
+        stage.client()
+        stage.door = Door(asked.url, asked.key, asked.ca) if asked.url else own_door()
+        for fault in FAULTS:
+            if asked.only and fault.name not in asked.only:
+                continue
+            row = rows[fault.name] = run(stage, fault, asked.patience)
+            missed += [f"{fault.name}: {sentence}" for sentence in row["missed"]]
+            ordered = [rows[one.name] for one in FAULTS if one.name in rows]
+            if asked.json:
+                asked.json.write_text(json.dumps(ordered, indent=1) + "\n")
+            if asked.table:
+                table.put(asked.table, ordered)
+    finally:
+        if not asked.keep:
+            fleet.down(FLEET)
+    if missed:
+        sys.exit("\n".join(["Goals missed:", *missed]))
+
+
+if __name__ == "__main__":
+    main()
