@@ -61,8 +61,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.drain and not os.environ.get("MAINPID"):
         return  # it has ended by itself
-    result = os.environ.get("SERVICE_RESULT", "")  # since systemd 232
-    leave(arguments.controller, arguments.worker, f"ended ({result})" if result else "stopping", arguments.gone)
+    result = os.environ.get("SERVICE_RESULT", "unknown")  # systemd has it since 232
+    leave(arguments.controller, arguments.worker, f"ended ({result})" if arguments.gone else "stopping", arguments.gone)
     if arguments.drain:
         left = drain(urlsplit(arguments.worker).port, arguments.drain)
         if left:
