@@ -36,7 +36,7 @@ seen["inet"] = met(connect, socket.AF_INET)
 seen["there"] = [path for path in ("/tmp/stranger", "/dev/stranger") if os.path.exists(path)]
 processes = ["/proc/" + pid for pid in os.listdir("/proc") if pid.isdigit()]
 seen["strangers"] = [path for path in processes if os.stat(path).st_uid != os.getuid()]
-left = open("/var/lib/fastchat/probe.json", "w")
+left = open("/var/lib/fastchat/sandbox.json", "w")
 seen["namespace"] = met(unshare)  # the last: behind it, nobody is who he was
 json.dump(seen, left)
 """
@@ -59,14 +59,32 @@ def test_systemd_has_nothing_to_say_about_them(host, units):
     assert [line for line in said.splitlines() if "fastchat" in line] == []
 
 
+# Root: one restarts workers, the other loads the table of the firewall.
+ROOT = {"fastchat-probe.service", "fastchat-firewall.service"}
+# What only EL 7 gets: newer ones warn about MemoryLimit= each time.
+ELSEWHERE = "MemoryLimit=, which stands for it there, is absent"
+
+
 def test_what_is_installed_is_what_systemd_219_can_bear(host, units):
     for unit in units:
-        assert unit_rules.faults(host.file(unit).content_string, gpu=False) == [], unit
+        faults = unit_rules.faults(host.file(unit).content_string, gpu=False)
+        allowed = [ELSEWHERE, *(["User="] if Path(unit).name in ROOT else [])]
+        if Path(unit).name == "fastchat-gateway.service":
+            allowed += ["CapabilityBoundingSet= is absent"]  # it binds a port below 1024
+        if Path(unit).name == "fastchat-firewall.service":
+            allowed += [
+                "CapabilityBoundingSet= is absent",
+                "TasksMax=",
+                "LimitNOFILE=",
+                "LimitCORE=",
+            ]  # runs nft, and ends
+        assert [fault for fault in faults if not any(words in fault for words in allowed)] == [], unit
 
 
 def test_they_are_not_exposed(host, units):
     for unit in units:
-        verdict = host.run("systemd-analyze security --no-pager --threshold=20 %s", Path(unit).name)
+        most = 35 if Path(unit).name == "fastchat-firewall.service" else 20
+        verdict = host.run(f"systemd-analyze security --no-pager --threshold={most} %s", Path(unit).name)
         assert verdict.rc == 0, verdict.stdout
 
 
@@ -76,10 +94,11 @@ def seen(host, units):
 
     Everybody may write to /srv/open and list /home/open; /tmp and /dev each hold a file that is not the service's.
     """
-    probe, left = "/usr/local/lib/fastchat/probe.py", "/var/lib/fastchat/probe.json"
-    text = host.file(units[0]).content_string
+    probe, left = "/usr/local/lib/fastchat/sandbox.py", "/var/lib/fastchat/sandbox.json"
+    texts = [host.file(unit).content_string for unit in units]
+    text = next(text for text in texts if "User=fastchat\n" in text)
     text = re.sub("ExecStart=.*", f"ExecStart=/opt/fastchat/env/bin/python {probe}", text)
-    text = re.sub("(ExecStartPre|Restart|RestartSec)=.*", "", text)
+    text = re.sub("(ExecStartPre|ExecStop|ExecStopPost|Restart|RestartSec|Requires|After)=.*", "", text)
     for path, content in {f"{FOLDER}/probe.service": text, probe: PROBE}.items():
         host.check_output("printf %%s %s > " + path, content)
     host.check_output("mkdir -p -m 1777 /srv/open /home/open && touch /tmp/stranger /dev/stranger")
