@@ -12,6 +12,21 @@ from testbed.runs import changed, messages, results, words
 
 HOSTS = ["ctl01", "gpu01", "gpu02"]
 CURRENT = "/srv/fastchat/models/smollm2-demo/current"
+GATEWAY_DONE = {
+    "Install | Keep the distribution's own server off",
+    "Install | Install nginx",
+    "Certificate | Make it",
+    "Configure | Try it",
+    "Configure | Lay it beside",
+    "Configure | Point current to it",
+    "Configure | Remove them",
+    "Serve | Read what is current",
+}
+ASKED_BY_THE_CONTROLLER = {
+    "Ask | Through the API, whole and streamed",
+    "Ask | For each gateway's certificate",
+    "Ask | Through each gateway",
+}
 START = "Start | Enabled, running with what is written, and answering"
 BUILDERS = str(Path(__file__).with_name("builders.yml"))
 ASK = (
@@ -94,9 +109,21 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
     assert changed(runner) == []
     # Building, mending, fetching, converting, publishing are skipped because their outcome is there, distribution
     # because each host makes its own release, a bundle because there is a way out (package_source points at nothing),
-    # an interpreter and FastChat from git because nobody asked for them; nothing else may be.
+    # an interpreter and FastChat from git because nobody asked for them, of the two firewalls one and what it has; nothing
+    # else may be.
     weights = ("Mend | ", "Fetch | ", "Convert | ", "Apply_delta | ", "Publish | ", "Distribute | ")
-    done = ("Bundle | ", "Apt | ", "Rpm | ", "Own | Look at ", "Build | ", "Python | ", "Fastchat_git | ", *weights)
+    firewall = ("Firewalld | ", "Nftables | ")
+    done = (
+        "Bundle | ",
+        "Apt | ",
+        "Rpm | ",
+        "Own | Look at ",
+        "Build | ",
+        "Python | ",
+        "Fastchat_git | ",
+        *weights,
+        *firewall,
+    )
     skipped = {(host, task) for host, task, _result in results(runner, "skipped") if not task.startswith(done)}
     assert (
         skipped
@@ -106,10 +133,10 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
             *[(host, "Install | What makes CUDA's device files") for host in HOSTS],
             *[(host, "Install | The sockets that systemd holds") for host in HOSTS],
             *[(host, "Install | Git and git-lfs from the distribution") for host in HOSTS[1:]],
-            *[(host, "Install | Rehearse it") for host in HOSTS[1:]],
+            *[(host, "Install | Rehearse it") for host in HOSTS],
+            *[("ctl01", task) for task in GATEWAY_DONE],
             ("ctl01", "Ask | Through the command line"),
-            ("gpu01", "Ask | Through the API, whole and streamed"),
-            ("gpu02", "Ask | Through the API, whole and streamed"),
+            *[(host, task) for host in HOSTS[1:] for task in ASKED_BY_THE_CONTROLLER],
         }
     )
     gates = [host for host, task, _result in results(runner, "ok") if task == START]
@@ -148,7 +175,7 @@ def test_before_the_mend_the_chat_runs_to_the_limit(site):
         set -e; rm -rf /srv/unmended; mkdir /srv/unmended; cp {CURRENT}/* /srv/unmended/; cd /srv/unmended
         sed -i 's/"eos_token": "<|im_end|>"/"eos_token": "<|endoftext|>"/' tokenizer_config.json special_tokens_map.json
         chmod -R a+rX .
-        sed 's|{CURRENT}|/srv/unmended|' /usr/local/bin/fastchat-chat > /srv/unmended/chat; chmod +x chat
+        sed 's|/srv/fastchat/models/$model/current|/srv/unmended|' /usr/local/bin/fastchat-chat > /srv/unmended/chat; chmod +x chat
     """
     site.on("gpu01", "bash", "-c", script)
     question = "echo 'What is the capital of France?' | %s --temperature 0 --max-new-tokens 40"
