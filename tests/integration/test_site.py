@@ -109,8 +109,8 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
     assert changed(runner) == []
     # Building, mending, fetching, converting, publishing are skipped because their outcome is there, distribution
     # because each host makes its own release, a bundle because there is a way out (package_source points at nothing),
-    # an interpreter and FastChat from git because nobody asked for them, of the two firewalls one and what it has; nothing
-    # else may be.
+    # an interpreter and FastChat from git because nobody asked for them, one of the two firewalls and what the other has;
+    # nothing else may be.
     weights = ("Mend | ", "Fetch | ", "Convert | ", "Apply_delta | ", "Publish | ", "Distribute | ")
     firewall = ("Firewalld | ", "Nftables | ")
     done = (
@@ -175,7 +175,7 @@ def test_before_the_mend_the_chat_runs_to_the_limit(site):
         set -e; rm -rf /srv/unmended; mkdir /srv/unmended; cp {CURRENT}/* /srv/unmended/; cd /srv/unmended
         sed -i 's/"eos_token": "<|im_end|>"/"eos_token": "<|endoftext|>"/' tokenizer_config.json special_tokens_map.json
         chmod -R a+rX .
-        sed 's|/srv/fastchat/models/$model/current|/srv/unmended|' /usr/local/bin/fastchat-chat > /srv/unmended/chat; chmod +x chat
+        sed 's|/srv/fastchat/models/$model/current|/srv/unmended|' /usr/local/bin/fastchat-chat > chat; chmod +x chat
     """
     site.on("gpu01", "bash", "-c", script)
     question = "echo 'What is the capital of France?' | %s --temperature 0 --max-new-tokens 40"

@@ -70,7 +70,8 @@ def test_it_answers_over_http_and_stops_by_itself(verdict):
 def test_the_worker_has_the_model_s_template_however_it_came_to_it(host, address, verdict):
     template = post(host, f"http://{address}:21002/worker_get_conv_template")["conv"]["name"]
     assert (
-        template == {"smollm2-mha-alpaca-demo": "alpaca", "smollm2-demo": "dolphin-2.2.1-mistral-7b"}[verdict["model"]]
+        template
+        == {"smollm2-mha-alpaca-demo": "alpaca", "smollm2-demo": "dolphin-2.2.1-mistral-7b"}[verdict["models"][0]]
     )
 
 
@@ -80,18 +81,21 @@ def test_services_leave_no_log_files(host):
 
 def test_before_the_mend_the_chat_runs_to_the_limit_and_after_it_stops(host, verdict):
     """The same weights, once with the end token that the delta came with, once mended: of this stack's own FastChat."""
-    current = f"/srv/fastchat/models/{verdict['model']}/current"
+    (model,) = verdict["models"]
+    question, current = verdict["ways"]["API"]["question"], f"/srv/fastchat/models/{model}/current"
     # The model's name stays in the path: it chooses the template where the worker takes none.
-    other = f"/srv/unmended/{verdict['model']}"
+    other = f"/srv/unmended/{model}"
     host.check_output(f"mkdir -p {other} && cp -rL {current} {other}/ && chmod -R a+rX /srv/unmended")
     for name in FILES:
         assert '"eos_token": "<|im_end|>"' in host.file(f"{other}/current/{name}").content_string
         swap = 's/"eos_token": "<|im_end|>"/"eos_token": "<|endoftext|>"/'
         host.check_output(f"sed -i '{swap}' {other}/current/{name}")
-    host.check_output(f"sed 's|{current}|{other}/current|' /usr/local/bin/fastchat-chat > /srv/unmended/chat")
+    host.check_output(
+        f"sed 's|/srv/fastchat/models/$model/current|{other}/current|' /usr/local/bin/fastchat-chat > /srv/unmended/chat"
+    )
     host.check_output("chmod +x /srv/unmended/chat")
-    mended = chat(host, verdict["question"])
-    unmended = chat(host, verdict["question"], "/srv/unmended/chat")
+    mended = chat(host, question)
+    unmended = chat(host, question, "/srv/unmended/chat")
     host.check_output("rm -r /srv/unmended")
     assert "Paris" in mended and "Paris" in unmended
     assert len(unmended) > 2 * len(mended), unmended
