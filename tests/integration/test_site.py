@@ -109,8 +109,8 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
     assert changed(runner) == []
     # Building, mending, fetching, converting, publishing are skipped because their outcome is there, distribution
     # because each host makes its own release, a bundle because there is a way out (package_source points at nothing),
-    # an interpreter and FastChat from git because nobody asked for them, one of the two firewalls and what the other has;
-    # nothing else may be.
+    # an interpreter and FastChat from git because nobody asked for them, of the two firewalls one, and what the other
+    # has; nothing else may be.
     weights = ("Mend | ", "Fetch | ", "Convert | ", "Apply_delta | ", "Publish | ", "Distribute | ")
     firewall = ("Firewalld | ", "Nftables | ")
     done = (

@@ -90,9 +90,8 @@ def test_before_the_mend_the_chat_runs_to_the_limit_and_after_it_stops(host, ver
         assert '"eos_token": "<|im_end|>"' in host.file(f"{other}/current/{name}").content_string
         swap = 's/"eos_token": "<|im_end|>"/"eos_token": "<|endoftext|>"/'
         host.check_output(f"sed -i '{swap}' {other}/current/{name}")
-    host.check_output(
-        f"sed 's|/srv/fastchat/models/$model/current|{other}/current|' /usr/local/bin/fastchat-chat > /srv/unmended/chat"
-    )
+    swap = f"s|/srv/fastchat/models/$model/current|{other}/current|"
+    host.check_output(f"sed '{swap}' /usr/local/bin/fastchat-chat > /srv/unmended/chat")
     host.check_output("chmod +x /srv/unmended/chat")
     mended = chat(host, question)
     unmended = chat(host, question, "/srv/unmended/chat")
