@@ -1,8 +1,10 @@
 """What the guard in front of FastChat's API hands on, and what it refuses in which words."""
 
+import asyncio
 import importlib.util
 import json
 import random
+import socket
 
 import pytest
 
@@ -144,3 +146,19 @@ def test_whatever_comes_a_worker_gets_only_what_it_understands():
         for message in found.get("messages", []):
             assert set(message) == {"role", "content"} and isinstance(message["content"], str)
     assert outcomes == {"refused", "handed on"}
+
+
+def test_a_connection_to_a_host_that_is_gone_is_given_up():
+    async def connected():
+        loop = asyncio.get_running_loop()
+        fleet_api.watch_connections(loop)
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        _reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        one = writer.get_extra_info("socket")
+        said = [one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)]
+        said += [one.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in fleet_api.KEEP_ALIVE]
+        writer.close()
+        server.close()
+        return said
+
+    assert asyncio.run(connected()) == [1, 10, 5, 3]

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import re
+import socket
 import sys
 import time
 
@@ -31,7 +32,13 @@ MOST_BEGUN = 2
 # What aiohttp and httpx say in FastChat's code 50001 when a worker was never reached, and when the connection to it
 # broke. Anything else with that code is the worker's own answer, and would be given again.
 UNREACHED = re.compile(r"Cannot connect to host|All connection attempts failed|Connection timeout to host")
-BROKEN = re.compile(r"Server disconnected|Connection (reset|lost|closed)|payload is not completed")
+BROKEN = re.compile(
+    r"Server disconnected|Connection (reset|lost|closed|timed out)|payload is not completed|Errno 11[03]"
+)
+# A host without power says nothing any more, and FastChat would wait three hours for the rest of its answer: the kernel
+# asks a silent connection after 10 s, and gives it up after three questions 5 s apart. (A hung process's kernel does
+# answer.)
+KEEP_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 # Names, so that neither library has to be there: ancestors of every error of a connection in aiohttp and httpx.
 UNREACHED_ERRORS = {
     "ClientConnectorError",
@@ -427,6 +434,22 @@ class Forgetful(dict):
         """Do not keep it."""
 
 
+def watch_connections(loop):
+    """Have a loop's connections to controller and workers notice a host that is gone."""
+    connect = loop.create_connection
+
+    async def create_connection(*arguments, **options):
+        transport, protocol = await connect(*arguments, **options)
+        one = transport.get_extra_info("socket")
+        if one is not None and one.family != socket.AF_UNIX:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in KEEP_ALIVE.items():
+                one.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        return transport, protocol
+
+    loop.create_connection = create_connection
+
+
 # --- The process -----------------------------------------------------------------------------------------------------
 
 
@@ -447,6 +470,14 @@ def fastchat(controller):
     return server.app
 
 
+async def serve(guard, **options):
+    """Serve until a signal ends it."""
+    import uvicorn  # noqa: PLC0415
+
+    watch_connections(asyncio.get_running_loop())
+    await uvicorn.Server(uvicorn.Config(guard, **options)).serve()
+
+
 def main():
     """Serve until told to stop; running answers are finished first."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -456,12 +487,10 @@ def main():
     parser.add_argument("--most-answers", type=int, default=4, help="the most that n may ask for")
     parser.add_argument("--again-seconds", type=float, default=AGAIN_SECONDS)
     settings = parser.parse_args()
-    import uvicorn  # noqa: PLC0415
-
     guard = Guard(fastchat(settings.controller_address), settings)
     # The access log is the guard's own: uvicorn's has the query, and clients put keys there.
     options = {"access_log": False, "log_level": "warning", "server_header": False}
-    uvicorn.run(guard, host=settings.host, port=settings.port, **options)
+    asyncio.run(serve(guard, host=settings.host, port=settings.port, **options))
 
 
 if __name__ == "__main__":
