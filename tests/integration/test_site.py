@@ -235,7 +235,7 @@ def targets(site):
 def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
     was = targets(site)
     refused = site.run(playbook="playbooks/rollback.yml", rollback_what="wieghts")
-    assert refused.rc != 0 and "rollback_what is wieghts, wanted weights, runtime or both." in words(refused)
+    assert refused.rc != 0 and "rollback_what is wieghts, wanted weights, runtime, both or web." in words(refused)
     refused = site.run(playbook="playbooks/rollback.yml", rollback_what="both")
     assert refused.rc != 0 and "has no environment besides cpu-" in words(refused)
     assert changed(refused) == [] and targets(site) == was  # the weights had one, and stayed all the same
