@@ -16,7 +16,7 @@ from typing import Any, Optional
 import yaml
 
 # Ansible loads a filter by its path: what lies beside it and in module_utils is not importable by itself.
-sys.path += [str(Path(__file__).parents[1] / "module_utils")]
+sys.path += [str(Path(__file__).parents[1] / "module_utils"), str(Path(__file__).parent)]
 from placement_needs import (
     AT_ONCE,
     BYTES,
@@ -33,6 +33,7 @@ from placement_needs import (
     spread_cap_mb,
     sum_in_words,
 )
+from services import cpu_list
 from stack_resolver import gpu_troubles
 
 Wish = Mapping[str, Any]
@@ -178,11 +179,7 @@ class Host:
         beside = {self.cards[index].get("cpus") or "" for index in gpus}
         if len(beside) != 1 or "" in beside:
             return ""
-        found: list[int] = []
-        for part in beside.pop().split(","):
-            first, _dash, last = part.partition("-")
-            found += range(int(first), int(last or first) + 1)
-        return " ".join(map(str, found))
+        return cpu_list(beside.pop())
 
     def memory_limit(self, need: Need, device: str) -> str:
         """Return how much of the host's memory a unit may take: enough to load twice what it serves."""

@@ -53,8 +53,8 @@ def worker_units(instances: list[dict], models: dict[str, dict], settings: dict)
     """Return the units of planned instances, as role fastchat_service takes them.
 
     ``models`` are descriptions by name; ``settings`` has fschat (version), host (to bind), address (to be reached
-    under), controller (URL), concurrency, heartbeat and drain (seconds), files (directory of the role's scripts),
-    backend (transformers or vllm) and cards (what gpu_facts says of the GPUs).
+    under), controller (URL), concurrency, heartbeat and drain (seconds), leave (paths of the scripts that take it
+    out of dispatch), backend (transformers or vllm) and cards (what gpu_facts says of the GPUs).
     """
     found, controller = [], settings["controller"]
     for one in instances:
@@ -71,7 +71,7 @@ def worker_units(instances: list[dict], models: dict[str, dict], settings: dict)
             "command": worker_command(one, template, settings),
             "environment": environment,
             "follows": [f"/srv/fastchat/models/{one['model']}/current"],
-            "files": [{"src": f"{settings['files']}/worker_leave.py", "dest": f"{HELPERS}/worker_leave.py"}],
+            "files": settings["leave"],
             "wait_for": controller,
             "memory_limit": one["memory_limit"],
             "gpu": one["device"] != "cpu",

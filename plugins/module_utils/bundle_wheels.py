@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.parse
+import urllib.request
 from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
 from .bundle_files import Wanted, bring
@@ -101,6 +102,8 @@ def accepted_of(report: Dict[str, Any], wanted: List[Requirement]) -> List[Wante
         url = entry["download_info"]["url"]
         name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[1])
         sha256 = entry["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256", "")
+        if not sha256 and url.startswith("file:"):  # pip before 23.1 has not read what lies here
+            sha256 = sha256_of(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
         if sha256 not in accepted:
             raise BundleError(
                 "%s has sha256 %s, which the lock does not know: correct the index, or the lock."

@@ -10,6 +10,7 @@ __metaclass__ = type
 
 import json
 import os
+import shutil
 import subprocess
 
 try:
@@ -18,6 +19,8 @@ except ImportError:  # Python 2.7
     from urllib2 import ProxyHandler, Request, build_opener
 
 PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "MainPID", "ControlPID", "Listen")
+# What would start others again is stopped before them.
+KINDS = (".timer", ".socket", ".service")
 
 
 class Systemd:
@@ -40,11 +43,24 @@ class Systemd:
             raise RuntimeError("systemctl %s ended with %d: %s" % (" ".join(arguments), code, said))
         return said
 
-    def show(self, unit):
+    def show(self, unit, properties=PROPERTIES):
         """Return the properties of a unit, {} of strings; a property that this systemd does not have is ''."""
-        said = self.call("show", *(["--property=" + name for name in PROPERTIES] + [unit]))
+        said = self.call("show", *(["--property=" + name for name in properties] + [unit]))
         found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-        return dict((name, found.get(name, "")) for name in PROPERTIES)
+        return dict((name, found.get(name, "")) for name in properties)
+
+    def take_away(self, folder, names):
+        """Stop units, all of a kind at once and each as its ExecStop= says; disable them and remove their files."""
+        for kind in KINDS:
+            some = [name for name in names if name.endswith(kind)]
+            if some:
+                self.call("stop", *some)
+        self.call("disable", *names)
+        for name in names:
+            os.remove(os.path.join(folder, name))
+            shutil.rmtree(os.path.join(folder, name + ".d"), ignore_errors=True)
+        self.call("daemon-reload")
+        self.run(["systemctl", "reset-failed"] + list(names))  # says so when none had failed, which is as good
 
     def journal(self, unit, lines=30):
         """Return the last lines of a unit's journal."""

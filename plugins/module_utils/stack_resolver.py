@@ -113,31 +113,27 @@ def stack_reasons(stack: Stack, host: Host, wish: Wish) -> list[str]:
             f"fastchat_worker_dtype is {wish['dtype']}, stack {name} has FastChat {stack['fschat']}, which knows no"
             " --dtype (0.2.29 does): leave it empty, or set fastchat_stack to another."
         )
-    if host["glibc"] and version(host["glibc"]) < version(stack["glibc"]):
-        reasons.append(
-            f"glibc is {host['glibc']}, stack {name} wants {stack['glibc']} or newer: choose a stack for EL 7."
-        )
-    if not any(version(found)[:2] == version(stack["python"]) for found in host["pythons"].values()):
-        there = " and ".join(f"{path} is {found or 'absent'}" for path, found in host["pythons"].items())
-        reasons.append(
-            f"{there or 'no Python is there'}, stack {name} wants Python {stack['python']}:"
-            " set fastchat_runtime_python to one, or fastchat_stack to another stack."
-        )
-    return reasons
+    return reasons + base_reasons(
+        f"stack {name}", stack, host, "choose a stack for EL 7", "or fastchat_stack to another stack"
+    )
 
 
 def environment_reasons(described: dict[str, Any], host: Host) -> list[str]:
     """Return one sentence for each reason why a host can not have an environment of files/environments."""
-    name, reasons = described["name"], []
-    if host["glibc"] and version(host["glibc"]) < version(described["glibc"]):
-        reasons.append(
-            f"glibc is {host['glibc']}, environment {name} wants {described['glibc']} or newer: take another host."
-        )
-    if not any(version(found)[:2] == version(described["python"]) for found in host["pythons"].values()):
+    other = "take another host"
+    return base_reasons(f"environment {described['name']}", described, host, other, f"or {other}")
+
+
+def base_reasons(what: str, wants: dict[str, Any], host: Host, glibc_out: str, python_out: str) -> list[str]:
+    """Return what glibc and Python of a host lack for ``what``, which ``wants`` both; each with a way out."""
+    reasons = []
+    if host["glibc"] and version(host["glibc"]) < version(wants["glibc"]):
+        reasons.append(f"glibc is {host['glibc']}, {what} wants {wants['glibc']} or newer: {glibc_out}.")
+    if not any(version(found)[:2] == version(wants["python"]) for found in host["pythons"].values()):
         there = " and ".join(f"{path} is {found or 'absent'}" for path, found in host["pythons"].items())
         reasons.append(
-            f"{there or 'no Python is there'}, environment {name} wants Python {described['python']}: set"
-            " fastchat_runtime_python to one, or take another host."
+            f"{there or 'no Python is there'}, {what} wants Python {wants['python']}:"
+            f" set fastchat_runtime_python to one, {python_out}."
         )
     return reasons
 

@@ -84,17 +84,10 @@ def written(path, settings):
     return found
 
 
-def shown(systemd, unit):
-    """Return {property: value} of a unit; '' for a property that this systemd does not have."""
-    said = systemd.call("show", *(["--property=" + name for name in PROPERTIES] + [unit]))
-    found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-    return dict((name, found.get(name, "")) for name in PROPERTIES)
-
-
 def unit_of(systemd, path, settings, proc):
     """Return what there is to say of the unit whose file is given."""
     name = os.path.basename(path)
-    said = shown(systemd, name)
+    said = systemd.show(name, PROPERTIES)
     return {
         "name": name,
         "state": said["ActiveState"],

@@ -100,15 +100,13 @@ def surplus(params):
     return sorted(name for name in there if name not in wanted)
 
 
-def remove(systemd, params, name):
-    """Stop a unit, which drains it, and take its files away."""
-    systemd.call("disable", name)
-    systemd.call("stop", name)
-    os.remove(os.path.join(params["folder"], name))
-    settings = os.path.join(params["settings"], name[len("fastchat-") : -len(".service")] + ".env")
-    if os.path.exists(settings):
-        os.remove(settings)
-    systemd.call("daemon-reload")
+def remove(systemd, params, names):
+    """Stop units, which drains them, and take their files away."""
+    systemd.take_away(params["folder"], names)
+    for name in names:
+        settings = os.path.join(params["settings"], name[len("fastchat-") : -len(".service")] + ".env")
+        if os.path.exists(settings):
+            os.remove(settings)
 
 
 def listen(systemd, unit):
@@ -160,8 +158,8 @@ def main():
         steps = dict((unit["name"], plan(unit, shown[unit["name"]])) for unit in params["units"])
         gone = surplus(params)
         if not module.check_mode:
-            for name in gone:
-                remove(systemd, params, name)
+            if gone:
+                remove(systemd, params, gone)
             act(module, systemd, steps)
     except (RuntimeError, OSError) as error:
         module.fail_json(msg=str(error))

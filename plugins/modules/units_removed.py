@@ -26,13 +26,9 @@ removed: {description: Names of the units., type: list, elements: str, returned:
 
 import fnmatch
 import os
-import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.service_units import Systemd
-
-# What would start others again is stopped before them.
-KINDS = (".timer", ".socket", ".service")
+from ansible.module_utils.service_units import KINDS, Systemd
 
 
 def names_of(folder, families):
@@ -53,16 +49,7 @@ def main():
     names = names_of(folder, module.params["families"])
     try:
         if names and not module.check_mode:
-            for kind in KINDS:
-                some = [name for name in names if name.endswith(kind)]
-                if some:
-                    systemd.call("stop", *some)
-            systemd.call("disable", *names)
-            for name in names:
-                os.remove(os.path.join(folder, name))
-                shutil.rmtree(os.path.join(folder, name + ".d"), ignore_errors=True)
-            systemd.call("daemon-reload")
-            systemd.run(["systemctl", "reset-failed"] + names)  # says so when none had failed, which is as good
+            systemd.take_away(folder, names)
     except (RuntimeError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(

@@ -79,7 +79,8 @@ class Controller:
     def start(self):
         command = [sys.executable, str(LAUNCHER), f"--port={self.port}", f"--state-file={self.state}"]
         command += ["--interval=0.2", "--patience=0.5"]
-        environment = {"PATH": "/usr/bin:/bin", "LOGDIR": "", "NO_PROXY": "*"}
+        beside = str(LAUNCHER.parents[2] / "fastchat_service" / "files")  # on a host they lie in one directory
+        environment = {"PATH": "/usr/bin:/bin", "LOGDIR": "", "NO_PROXY": "*", "PYTHONPATH": beside}
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
         self.until(lambda: isinstance(self.fleet(), dict))
 

@@ -1,7 +1,6 @@
 """What the guard in front of FastChat's API hands on, and what it refuses in which words."""
 
 import asyncio
-import importlib.util
 import json
 import random
 import socket
@@ -9,10 +8,9 @@ import socket
 import pytest
 
 from testbed.paths import CLONE
+from testbed.scripts import load
 
-spec = importlib.util.spec_from_file_location("fleet_api", CLONE / "roles/fastchat_api/files/fleet_api.py")
-fleet_api = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(fleet_api)
+fleet_api = load(CLONE / "roles/fastchat_api/files/fleet_api.py")
 
 CHECKS = fleet_api.checks(4)
 CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"

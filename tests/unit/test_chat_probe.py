@@ -1,12 +1,9 @@
-import importlib.util
-from pathlib import Path
-
 import pytest
 
-MODULE = Path(__file__).resolve().parents[2] / "plugins" / "modules" / "chat_probe.py"
-SPEC = importlib.util.spec_from_file_location("chat_probe", MODULE)
-chat_probe = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(chat_probe)
+from testbed.paths import CLONE
+from testbed.scripts import load
+
+chat_probe = load(CLONE / "plugins/modules/chat_probe.py")
 
 
 def test_the_answer_is_cut_out_of_a_transcript_of_the_command_line():

@@ -2,17 +2,15 @@
 
 import asyncio
 import http.server
-import importlib.util
 import json
 import threading
 
 import pytest
 
 from testbed.paths import CLONE
+from testbed.scripts import load
 
-SPEC = importlib.util.spec_from_file_location("fleet_web", CLONE / "roles/fastchat_web/files/fleet_web.py")
-fleet_web = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(fleet_web)
+fleet_web = load(CLONE / "roles/fastchat_web/files/fleet_web.py")
 
 TEMPLATE = {"name": "vicuna_v1.1", "messages": [["USER", "hi"]]}
 

@@ -110,16 +110,18 @@ def test_a_process_is_seen_by_each_thing_that_it_names(tmp_path):
     (tmp_path / "opened" / "file").touch()
     with (tmp_path / "opened" / "file").open() as stream:
         child = subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(60)", f"--path={tmp_path}/argument/x"],
+            [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", f"--path={tmp_path}/argument/x"],
             stdin=stream,
+            stdout=subprocess.PIPE,
             cwd=tmp_path / "directory",
             env={"FASTCHAT_RELEASE": f"{tmp_path}/environment"},
         )
         try:
+            child.stdout.readline()  # before it runs, its arguments and environment are not there to be read
             found = leftovers.paths_of(f"/proc/{child.pid}")
         finally:
             child.kill()
-            child.wait()
+            child.communicate()
     for name in names:
         assert leftovers.is_used(f"{tmp_path}/{name}", found), name
     assert leftovers.paths_of(f"/proc/{child.pid}") == set()

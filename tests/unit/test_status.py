@@ -5,6 +5,7 @@ import json
 
 import pytest
 import unit_facts
+from service_units import Systemd
 from status import drifts, fleet_status, gpu_faults, release_peers
 
 NOW = 1_700_000_000
@@ -198,14 +199,14 @@ def test_what_the_driver_reports_of_a_gpu():
     assert row["gpu"] == "14010 of 32480 MiB, 10 of 32480 MiB"
 
 
-class StandInSystemd:
-    """Stands in for systemctl; properties by unit."""
+def systemd_of(**properties):
+    """Systemd whose systemctl is stood in for; properties by unit."""
 
-    def __init__(self, **properties):
-        self.properties = properties
+    def run(words):
+        shown = properties[words[-1].split(".")[0]]
+        return 0, "\n".join(f"{name}={value}" for name, value in shown.items())
 
-    def call(self, *words):
-        return "\n".join(f"{name}={value}" for name, value in self.properties[words[-1].split(".")[0]].items())
+    return Systemd(run)
 
 
 @pytest.fixture
@@ -231,7 +232,7 @@ def host(tmp_path):
 
 
 def gather(host, **shown):
-    systemd = StandInSystemd(**{"fastchat-worker@0": {"ActiveState": "active", "LoadState": "loaded", **shown}})
+    systemd = systemd_of(**{"fastchat-worker@0": {"ActiveState": "active", "LoadState": "loaded", **shown}})
     paths = {"folder": "units", "settings": "settings", "plan": "plan.json", "probe": "probe.json", "weights": "srv"}
     options = {name: str(host / path) for name, path in paths.items()}
     return unit_facts.gather(systemd, options, proc=str(host / "proc"))

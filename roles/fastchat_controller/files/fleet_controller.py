@@ -22,16 +22,15 @@ import json
 import os
 import socket
 import time
-import urllib.request
 
 import fastchat.serve.controller as fastchat
 import uvicorn
+from asking import generation_fault, post
 
 JOINING, SERVING, LEAVING, HUNG, DOWN = "joining", "serving", "leaving", "hung", "down"
 GENERATE_SECONDS = 120
 RETRY_SECONDS = 5  # between two generations of a worker that could not
 FORGET_SECONDS = 7 * 24 * 3600
-NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclasses.dataclass
@@ -49,27 +48,9 @@ class Worker:
     busy: bool = False
 
 
-def post(url, body, seconds):
-    """Return the bytes of the answer to a POST; OSError when there is none in time."""
-    data = json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"}, method="POST")
-    with NO_PROXY.open(request, timeout=seconds) as reply:
-        return reply.read()
-
-
 def is_silence(error):
     """Return whether nobody refused us, but nobody answered in time either."""
     return isinstance(getattr(error, "reason", error), (TimeoutError, socket.timeout))
-
-
-def generation_fault(url, model):
-    """Return '' when a worker generates two tokens, else why not. The answer is read to its end: a slot is not left."""
-    ask = {"model": model, "prompt": "Hello", "temperature": 0.0, "max_new_tokens": 2, "top_k": -1, "stop": None}
-    try:
-        first = json.loads(post(url + "/worker_generate_stream", ask, GENERATE_SECONDS).split(b"\0")[0])
-    except (OSError, ValueError) as error:
-        return f"it generates nothing: {error}"
-    return "" if first.get("error_code") == 0 else f"it generates nothing: {str(first)[:200]}"
 
 
 class Fleet:
@@ -191,7 +172,7 @@ class Fleet:
             return
         was, worker.tried = worker.state, time.monotonic()
         ask = asyncio.get_running_loop().run_in_executor
-        fault = await ask(self.pool, generation_fault, url, worker.models[0])
+        fault = await ask(self.pool, generation_fault, url, worker.models[0], GENERATE_SECONDS)
         if self.workers.get(url) is worker and worker.state == was:
             self.become(url, JOINING if fault else SERVING, fault)
 

@@ -12,20 +12,12 @@ import json
 import os
 import subprocess
 import time
-import urllib.request
 
+from asking import generation_fault, post
 from worker_leave import connections
 
 FAILURES, RESTARTS = 2, 3
-NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 GOOD, LOADING, FAILING, LEFT_OUT, STOPPED = "good", "loading", "failing", "left out", "stopped"
-
-
-def post(url, body, seconds):
-    """Return the bytes of the answer to a POST; OSError when there is none in time."""
-    request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
-    with NO_PROXY.open(request, timeout=seconds) as reply:
-        return reply.read()
 
 
 def systemctl(*words):
@@ -36,23 +28,6 @@ def systemctl(*words):
 def show(unit, name):
     """Return one property of a unit."""
     return systemctl("show", "--property=" + name, unit).partition("=")[2]
-
-
-def generation_fault(worker, seconds):
-    """Return '' when a worker generates two tokens, else why not."""
-    ask = {
-        "model": worker["model"],
-        "prompt": "Hello",
-        "temperature": 0.0,
-        "max_new_tokens": 2,
-        "top_k": -1,
-        "stop": None,
-    }
-    try:
-        first = json.loads(post(worker["url"] + "/worker_generate_stream", ask, seconds).split(b"\0")[0])
-    except (OSError, ValueError) as error:
-        return f"it generates nothing: {error}"
-    return "" if first.get("error_code") == 0 else f"it generates nothing: {str(first)[:200]}"
 
 
 def register_again(controller, worker, status):
@@ -78,7 +53,7 @@ def look(worker, arguments):
     leaked = max(0, status["queue_length"] - connections(worker["port"]))
     fault = ""
     if status["queue_length"] < worker["concurrency"]:  # else our question would only wait behind the others
-        fault = generation_fault(worker, arguments.generation)
+        fault = generation_fault(worker["url"], worker["model"], arguments.generation)
     try:
         done = register_again(arguments.controller, worker, status)
     except (OSError, ValueError) as error:

@@ -5,11 +5,11 @@ with ``--gone`` it says that the process is no longer there. Always ends with 0:
 """
 
 import argparse
-import json
 import os
 import time
-import urllib.request
 from urllib.parse import urlsplit
+
+from asking import post
 
 ESTABLISHED = "01"
 LOCAL, STATE = 1, 3  # columns of /proc/net/tcp, see proc(5)
@@ -30,11 +30,8 @@ def connections(port):
 
 def leave(controller, worker, why, gone):
     """Tell the controller; a controller that does not answer dispatches nothing either."""
-    body = json.dumps({"worker": worker, "why": why, "gone": gone}).encode()
-    request = urllib.request.Request(controller + "/fleet/leave", data=body, method="POST")
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as reply:
-            reply.read()
+        post(controller + "/fleet/leave", {"worker": worker, "why": why, "gone": gone}, 5)
     except OSError as error:
         print(f"{controller} does not take the leave of {worker}: {error}", flush=True)
 
