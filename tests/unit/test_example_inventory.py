@@ -27,7 +27,10 @@ def passed_by_playbooks():
     """Variables that playbooks hand to roles: an inventory that sets them changes nothing."""
     plays = itertools.chain.from_iterable(yaml.safe_load(path.read_text()) for path in CLONE.glob("playbooks/*.yml"))
     plays = list(plays)
-    included = [task for play in plays for task in play.get("tasks", []) if "ansible.builtin.include_role" in task]
+    tasks = [task for play in plays for task in play.get("tasks", [])]
+    for path in CLONE.glob("playbooks/tasks/*.yml"):
+        tasks += yaml.safe_load(path.read_text())
+    included = [task for task in tasks if "ansible.builtin.include_role" in task]
     roles = [role for play in plays for role in play.get("roles", [])]
     return {name for one in [*roles, *included] for name in one.get("vars", {})}
 
