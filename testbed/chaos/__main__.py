@@ -23,13 +23,20 @@ WARM_SECONDS = 6.0
 VERSIONS = "import fastchat, platform; print('FastChat', fastchat.__version__ + ', Python', platform.python_version())"
 
 
+def git(*words: str) -> str:
+    """Return what git says of this clone."""
+    return subprocess.run(["git", "-C", str(CLONE), *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def circumstances(stage: Stage, patience: float) -> str:
     """Return machine, versions and how it was asked, in one line."""
     cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    commit = ["git", "-C", str(CLONE), "describe", "--always", "--dirty"]
-    source = subprocess.run(commit, check=True, capture_output=True, text=True).stdout.strip()
+    source = git("rev-parse", "--short", "HEAD")
+    if git("status", "--porcelain", "--", ".", ":(exclude)docs"):  # where the table itself is written
+        source += " with changes"
     versions = stage.on(CONTROLLER, "/opt/fastchat/env/bin/python", "-c", VERSIONS)
-    machine = f"{os.cpu_count()} cores ({cpu.split(': ')[1]}), Linux {platform.release()}"
+    kernel = ".".join(platform.release().split(".")[:2])
+    machine = f"{os.cpu_count()} cores ({cpu.split(': ')[1]}), Linux {kernel}"
     asked = f"{stage.concurrency} askers at {stage.door.url}, deadlines times {patience:g}"
     return f"commit {source}, {versions}, {machine}, {asked}"
 
