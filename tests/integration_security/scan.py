@@ -33,4 +33,4 @@ def accepting(ports):
 
 
 everything = (accepting(range(start, min(start + AT_ONCE, 65536))) for start in range(1, 65536, AT_ONCE))
-print(json.dumps([port for found in everything for port in found]))
+print(json.dumps(sorted(port for found in everything for port in found)))

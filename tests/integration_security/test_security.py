@@ -322,4 +322,7 @@ def test_the_firewall_can_be_turned_off_and_on_and_outlives_a_reboot(site):
     assert on.rc == 0, words(on)
     fleet.podman("restart", "--time", "20", f"{fleet.prefix(FLEET)}-ctl01")
     fleet.wait_booted(f"{fleet.prefix(FLEET)}-ctl01")
+    deadline = time.monotonic() + 120
+    while not {443, 21001} <= set(site.open_ports("gpu01", "ctl01")):  # else nothing would listen yet
+        assert time.monotonic() < deadline, "what listened before the reboot does not after it"
     assert site.open_ports("outsider", "ctl01") == [22, 443]
