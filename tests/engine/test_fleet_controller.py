@@ -34,20 +34,22 @@ def post(url, body=None, seconds=5):
 
 
 class Worker:
-    """Answers as FastChat's worker; ``delay`` and ``fault`` are what is wrong with it."""
+    """Answers as FastChat's worker; ``delay``, ``slow`` (to generate) and ``fault`` are what is wrong with it."""
 
     def __init__(self, models=("m",), port=0):
         self.models, self.delay, self.fault, self.queue, self.generated = list(models), 0, False, 0, 0
+        self.slow = 0
         outer = self
 
         class Answers(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 time.sleep(outer.delay)
-                if self.path == "/worker_get_status":
+                if self.path.endswith("/worker_get_status"):
                     said = json.dumps({"model_names": outer.models, "speed": 1, "queue_length": outer.queue}).encode()
                 else:
                     outer.generated += 1
+                    time.sleep(outer.slow)
                     said = json.dumps({"text": "x", "error_code": 50001 if outer.fault else 0}).encode() + b"\0"
                 with contextlib.suppress(OSError):  # who asked may have lost patience
                     self.send_response(200)
@@ -100,9 +102,9 @@ class Controller:
     def state_of(self, worker):
         return self.fleet()[worker.url]["state"]
 
-    def register(self, worker):
+    def register(self, worker, below=""):
         status = {"model_names": worker.models, "speed": 1, "queue_length": 0}
-        body = {"worker_name": worker.url, "check_heart_beat": True, "worker_status": status}
+        body = {"worker_name": worker.url + below, "check_heart_beat": True, "worker_status": status}
         post(self.url + "/register_worker", body)
 
     def chosen(self, model="m"):
@@ -167,6 +169,21 @@ def test_a_silent_worker_is_taken_out_but_never_the_last_one(controller, workers
     assert controller.state_of(workers[1]) == "serving"
     workers[0].delay = workers[1].delay = 0
     controller.until(lambda: controller.state_of(workers[0]) == "serving")
+
+
+def test_many_workers_that_are_slow_to_generate_hide_nobodys_death(controller, workers):
+    serving(controller, workers)
+    loading = Worker()
+    loading.slow = 60
+    for number in range(80):  # one stand-in for all of them, each below a path of its own
+        controller.register(loading, f"/{number}")
+    controller.until(lambda: loading.generated >= 64)  # more are not asked to generate at a time
+    workers[0].close()
+    began = time.monotonic()
+    controller.until(lambda: controller.state_of(workers[0]) == "down")
+    assert time.monotonic() - began < 5
+    assert {controller.chosen() for _ in range(6)} == {workers[1].url}
+    loading.close()
 
 
 def test_who_leaves_stays_out_until_another_process_registers(controller, workers):

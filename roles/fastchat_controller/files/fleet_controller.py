@@ -22,10 +22,11 @@ import json
 import os
 import socket
 import time
+import urllib.parse
 
 import fastchat.serve.controller as fastchat
 import uvicorn
-from asking import generation_fault, post
+from asking import generation_fault
 
 JOINING, SERVING, LEAVING, HUNG, DOWN = "joining", "serving", "leaving", "hung", "down"
 GENERATE_SECONDS = 120
@@ -50,7 +51,28 @@ class Worker:
 
 def is_silence(error):
     """Return whether nobody refused us, but nobody answered in time either."""
-    return isinstance(getattr(error, "reason", error), (TimeoutError, socket.timeout))
+    return isinstance(error, TimeoutError)
+
+
+async def status_of(url):
+    """Return a worker's status; OSError or ValueError when it has none to give.
+
+    A thread for each question would take the interpreter's lock from the dispatch, and slow workers would take all
+    threads. HTTP/1.0, since the answer then ends with the connection (RFC 1945, section 7.2.2).
+    """
+    at = urllib.parse.urlsplit(url)
+    if at.scheme != "http" or not at.hostname:
+        raise ValueError(f"{url} is no http:// address")
+    reader, writer = await asyncio.open_connection(at.hostname, at.port or 80)
+    try:
+        head = f"POST {at.path}/worker_get_status HTTP/1.0\r\nHost: {at.netloc}\r\nConnection: close\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        first, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    if first.split(None, 2)[1:2] != [b"200"]:
+        raise OSError(f"it answers {first[:80].decode(errors='replace')!r} when asked how it is")
+    return json.loads(body)
 
 
 class Fleet:
@@ -130,9 +152,10 @@ class Fleet:
 
     async def status(self, url):
         """Return a worker's status, or the OSError or ValueError that stands for it."""
-        ask = asyncio.get_running_loop().run_in_executor
         try:
-            return json.loads(await ask(self.pool, post, url + "/worker_get_status", {}, self.patience))
+            return await asyncio.wait_for(status_of(url), self.patience)
+        except asyncio.TimeoutError:
+            return TimeoutError()  # which the other is not before Python 3.11
         except (OSError, ValueError) as error:
             return error
 
@@ -177,16 +200,23 @@ class Fleet:
             self.become(url, JOINING if fault else SERVING, fault)
 
     async def watch(self):
-        """Look at every worker, each second, without waiting for the slow ones."""
+        """Look at every worker, each second, one after another but without waiting for the slow ones."""
         while True:
-            for url, worker in list(self.workers.items()):
+            began, known = time.monotonic(), list(self.workers.items())
+            for number, (url, worker) in enumerate(known):
+                # Spread over the second: asked all at once, hundreds of workers would hold up the dispatch.
+                early = began + self.interval * number / len(known) - time.monotonic()
+                if early > self.interval / 100:
+                    await asyncio.sleep(early)
+                if self.workers.get(url) is not worker:
+                    continue
                 if not worker.busy:
                     task = asyncio.ensure_future(self.look(url, worker))
                     self.tasks.add(task)
                     task.add_done_callback(self.tasks.discard)
                 if worker.state == DOWN and time.monotonic() - worker.since > FORGET_SECONDS:
                     del self.workers[url]
-            await asyncio.sleep(self.interval)
+            await asyncio.sleep(max(0, began + self.interval - time.monotonic()))
 
     # --- what is asked of us ---
 
@@ -279,6 +309,8 @@ def listening(host, port):
 
 async def serve(arguments):
     """Restore, then serve and watch until a signal ends it."""
+    # Names are looked up in these threads; generations have their own, so that slow ones hide nobody's death.
+    asyncio.get_running_loop().set_default_executor(concurrent.futures.ThreadPoolExecutor(64))
     fastchat.controller = fastchat.Controller("shortest_queue")
     fleet = Fleet(fastchat.controller, arguments.state_file, arguments.patience, arguments.interval)
     await fleet.restore()
