@@ -42,6 +42,9 @@ def packages_of(
     wanted = set(variables.get("bundle_packages", []))
     if firewall and variables.get("fleet_firewall", True):
         wanted |= set(defaults_of(root, "fleet_firewall", "vars")["__fleet_firewall_packages"])
+    if variables.get("fleet_tls", False) and groups & {"controllers", "workers", "gateways", "web_hosts"}:
+        tls = defaults_of(root, "fleet_tls", "vars")["__fleet_tls_packages"]
+        wanted |= set(tls["default" if firewall else "RedHat"])
     if "gateways" in groups:
         gateway = defaults_of(root, "fastchat_gateway")["fastchat_gateway_packages"]
         wanted |= set(variables.get("fastchat_gateway_packages", gateway))

@@ -14,6 +14,7 @@ FLEET_VARIABLES = {
     "fleet_bundle",
     "fleet_system",
     "fleet_firewall",
+    "fleet_tls",
 }
 
 
