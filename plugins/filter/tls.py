@@ -8,7 +8,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 OFF = "off"
 # stunnel's own, in roles/fleet_tls/vars.
 OWN_PORTS = (21070, 21071)
-# Before it a NAT table beside that of iptables is not served, and inet_service sets know no ranges with fib.
+# Before it the kernel bears no second NAT table beside that of iptables.
 OLDEST_KERNEL = (4, 18)
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -35,33 +35,37 @@ def tls_inventory_faults(hostvars: Mapping, hosts: list[str]) -> list[str]:
         )
     ports = {str(hostvars[host].get("fleet_tls_ports", "")) for host in hosts}
     if len(ports) > 1:
-        faults.append(f"fleet_tls_ports differs between hosts ({' and '.join(sorted(ports))}): set it in group_vars/all.")
+        faults.append(
+            f"fleet_tls_ports differs between hosts ({' and '.join(sorted(ports))}): set it in group_vars/all."
+        )
     for wanted in {str(port) for host in hosts for port in hostvars[host].get("fleet_tls_ports", [])}:
         first, _, last = wanted.partition("-")
         if any(int(first) <= port <= int(last or first) for port in OWN_PORTS):
-            faults.append(f"fleet_tls_ports has {wanted}, wanted ports without {OWN_PORTS[0]} and {OWN_PORTS[1]}: they are TLS's own.")
+            faults.append(
+                f"fleet_tls_ports has {wanted}, wanted ports without {OWN_PORTS[0]} and {OWN_PORTS[1]}, where TLS is spoken."
+            )
     return faults
 
 
 def tls_host_faults(facts: Mapping, host: str, firewalld: str) -> list[str]:
-    """Return one sentence for each reason why a host can not have a NAT table of ours; ``firewalld`` is its unit's state."""
+    """Return one sentence for each reason why a host can not have our NAT table; ``firewalld`` is its unit's state."""
     faults = []
     kernel = str(facts.get("kernel", "0.0"))
     if tuple(map(int, re.findall(r"\d+", kernel + ".0.0")[:2])) < OLDEST_KERNEL:
         faults.append(
-            f"The kernel of {host} is {kernel}, wanted {'.'.join(map(str, OLDEST_KERNEL))} or newer, where a NAT table of ours"
-            " can stand beside others: set fleet_tls to false for the fleet, or take such hosts out of it."
+            f"The kernel of {host} is {kernel}, wanted {'.'.join(map(str, OLDEST_KERNEL))} or newer, where a NAT table of"
+            " ours can stand beside others: set fleet_tls to false for the fleet, or take such hosts out of it."
         )
     if firewalld == "active":
         faults.append(
-            f"firewalld is active on {host}, wanted nftables alone, since firewalld lets in what was redirected past its own"
-            " rules: disable it and set fleet_firewall_backend to nftables there, or set fleet_tls to false."
+            f"firewalld is active on {host}, wanted nftables alone, since firewalld lets in what was redirected, past its"
+            " own rules: disable it and set fleet_firewall_backend to nftables there, or set fleet_tls to false."
         )
     return faults
 
 
 def tls_side_faults(others: Mapping, host: str, wanted: str) -> list[str]:
-    """Return a sentence when a host that changes sides would be alone: hosts outside of this run are where it comes from.
+    """Return a sentence when a host would change sides alone: hosts outside of this run are where it comes from.
 
     ``others`` is the registered result of asking them; ``wanted`` is what ``tls_state`` of this host shall become.
     """
@@ -72,8 +76,8 @@ def tls_side_faults(others: Mapping, host: str, wanted: str) -> list[str]:
     what_to_do = "run playbooks/tls.yml over all hosts, without --limit."
     if there:
         return [
-            f"fleet_tls would be {change} on {host} but not on {', '.join(there)}, which this run does not reach, and neither"
-            f" could reach the other: {what_to_do}"
+            f"fleet_tls would be {change} on {host} but not on {', '.join(there)}, which this run does not reach, and"
+            f" neither could reach the other: {what_to_do}"
         ]
     if asked and not answered:
         names = ", ".join(result["item"] for result in asked)
