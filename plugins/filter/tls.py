@@ -42,7 +42,7 @@ def tls_inventory_faults(hostvars: Mapping, hosts: list[str]) -> list[str]:
         first, _, last = wanted.partition("-")
         if any(int(first) <= port <= int(last or first) for port in OWN_PORTS):
             faults.append(
-                f"fleet_tls_ports has {wanted}, wanted ports without {OWN_PORTS[0]} and {OWN_PORTS[1]}, where TLS is spoken."
+                f"fleet_tls_ports has {wanted}, wanted ports other than {OWN_PORTS[0]} and {OWN_PORTS[1]}, TLS's own."
             )
     return faults
 
@@ -53,13 +53,13 @@ def tls_host_faults(facts: Mapping, host: str, firewalld: str) -> list[str]:
     kernel = str(facts.get("kernel", "0.0"))
     if tuple(map(int, re.findall(r"\d+", kernel + ".0.0")[:2])) < OLDEST_KERNEL:
         faults.append(
-            f"The kernel of {host} is {kernel}, wanted {'.'.join(map(str, OLDEST_KERNEL))} or newer, where a NAT table of"
-            " ours can stand beside others: set fleet_tls to false for the fleet, or take such hosts out of it."
+            f"The kernel of {host} is {kernel}, wanted {'.'.join(map(str, OLDEST_KERNEL))} or newer, where our NAT"
+            " table can stand beside others: set fleet_tls to false for the fleet, or take such hosts out of it."
         )
     if firewalld == "active":
         faults.append(
-            f"firewalld is active on {host}, wanted nftables alone, since firewalld lets in what was redirected, past its"
-            " own rules: disable it and set fleet_firewall_backend to nftables there, or set fleet_tls to false."
+            f"firewalld is active on {host}, wanted nftables alone, since firewalld lets in what was redirected,"
+            " past its own rules: disable it and set fleet_firewall_backend to nftables there, or fleet_tls to false."
         )
     return faults
 

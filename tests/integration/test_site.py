@@ -110,9 +110,20 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
     # Building, mending, fetching, converting, publishing are skipped because their outcome is there, distribution
     # because each host makes its own release, a bundle because there is a way out (package_source points at nothing),
     # an interpreter and FastChat from git because nobody asked for them, of the two firewalls one, and what the other
-    # has; nothing else may be.
+    # has, TLS between the hosts because it is off; nothing else may be.
     weights = ("Mend | ", "Fetch | ", "Convert | ", "Apply_delta | ", "Publish | ", "Distribute | ")
     firewall = ("Firewalld | ", "Nftables | ")
+    tls = (
+        "Refuse | ",
+        "Stunnel | ",
+        "Authority | ",
+        "Trust | ",
+        "Member | ",
+        "Read | ",
+        "Tunnel | ",
+        "Redirect | ",
+        "Off | ",
+    )
     done = (
         "Bundle | ",
         "Apt | ",
@@ -123,6 +134,7 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
         "Fastchat_git | ",
         *weights,
         *firewall,
+        *tls,
     )
     skipped = {(host, task) for host, task, _result in results(runner, "skipped") if not task.startswith(done)}
     assert (

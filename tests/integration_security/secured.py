@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import threading
 from pathlib import Path
 
 import yaml
@@ -78,3 +79,17 @@ class Secured:
 
     def pid(self):
         return self.on("ctl01", "systemctl", "show", "--property=MainPID", "fastchat-gateway.service")
+
+
+class Streaming(threading.Thread):
+    """A long streamed answer for somebody, while something else happens."""
+
+    def __init__(self, site, who):
+        super().__init__()
+        self.site, self.request = (
+            site,
+            site.chat(who, stream=True, tokens=400, question="Count from 1 to 200 in words."),
+        )
+
+    def run(self):
+        (self.said,) = self.site.ask(self.request)

@@ -3,12 +3,11 @@
 import json
 import os
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from secured import FLEET, HERE, OPENAI
+from secured import FLEET, HERE, OPENAI, Streaming
 
 from testbed import environment, fleet
 from testbed.paths import STATE
@@ -141,20 +140,6 @@ def test_no_key_stands_where_it_should_not(site):
         assert set(found["files"].values()) <= {"640 root:fastchat-gateway"}
     log = site.on("ctl01", "journalctl", "--no-pager", "--unit=fastchat-gateway.service")
     assert '"alice" POST /v1/chat/completions 200' in log and f'"{who}" GET (another) 404' in log
-
-
-class Streaming(threading.Thread):
-    """A long streamed answer for somebody, while something else happens."""
-
-    def __init__(self, site, who):
-        super().__init__()
-        self.site, self.request = (
-            site,
-            site.chat(who, stream=True, tokens=400, question="Count from 1 to 200 in words."),
-        )
-
-    def run(self):
-        (self.said,) = self.site.ask(self.request)
 
 
 def test_keys_are_exchanged_while_an_answer_is_streamed(site):

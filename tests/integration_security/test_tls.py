@@ -1,12 +1,11 @@
-"""Mutual TLS inside the fleet: off, as the control; refused by halves; on, renewed, with another CA, rebooted; off again."""
+"""TLS between the hosts: off, the control; refused by halves; on, renewed, with another CA, rebooted; off again."""
 
 import subprocess
 import time
 from contextlib import contextmanager
 
 import pytest
-from secured import FLEET, HERE
-from test_security import Streaming
+from secured import FLEET, HERE, Streaming
 
 from testbed import fleet
 from testbed.paths import STATE
@@ -145,11 +144,11 @@ def test_a_member_without_a_certificate_gets_nothing(site):
     assert knock(site, "tls", *own) == "HTTP/1.1 200 OK"
     site.on("ctl01", "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-subj", "/CN=ctl01", "-addext", "subjectAltName=DNS:member.fastchat-fleet.internal",
-            "-out", "/tmp/other.crt", "-keyout", "/tmp/other.key")  # fmt: skip
-    site.on("ctl01", "chown", "fastchat-tls", "/tmp/other.key")
-    for kind, *pair in (("plain",), ("tls",), ("tls", "/tmp/other.crt", "/tmp/other.key")):
+            "-out", "/etc/fastchat-tls/other.crt", "-keyout", "/etc/fastchat-tls/other.key")  # fmt: skip
+    site.on("ctl01", "chown", "fastchat-tls", "/etc/fastchat-tls/other.key")
+    for kind, *pair in (("plain",), ("tls",), ("tls", "/etc/fastchat-tls/other.crt", "/etc/fastchat-tls/other.key")):
         assert knock(site, kind, *pair) in ("ConnectionResetError", "SSLError", "SSLEOFError", "nothing"), (kind, pair)
-    code = "import socket\ntry:\n    socket.create_connection(('gpu01', 21070), 5)\nexcept OSError as error:\n    print(error)\n"
+    code = "import socket\ntry: socket.create_connection(('gpu01', 21070), 5)\nexcept OSError as error: print(error)\n"
     assert "refused" in site.on("ctl01", "python3", "-c", code), "stunnel's own port, past the redirection"
 
 
@@ -165,7 +164,7 @@ def test_certificates_and_the_ca_are_exchanged_under_a_running_answer(site):
     time.sleep(2)
     runner = turn(site, True, fleet_tls_renew_days=366)
     assert runner.rc == 0, words(runner)
-    assert sorted(host for host, task in changed(runner) if task == "Certificate | Take it") == ["ctl01", "gpu01"]
+    assert sorted(host for host, task in changed(runner) if task == "Member | Take it") == ["ctl01", "gpu01"]
     for name in ("ca.crt", "ca.key"):
         (AUTHORITY / name).rename(AUTHORITY / f"old-{name}")
     refused = turn(site, True, "--limit", "gpu01")

@@ -300,6 +300,14 @@ def test_a_plan_has_what_the_roles_of_each_group_want():
     assert bundle_plan(hosts, ["ctl01"], str(ROOT))["models"] == []
 
 
+def test_a_plan_has_stunnel_where_hosts_speak_tls():
+    systems = {"ctl01": ("controllers", "debian12"), "bld01": ("builders", "debian11"), "gpu01": ("workers", "centos7")}
+    hosts = {name: host(group, fleet_system=system, fleet_tls=True) for name, (group, system) in systems.items()}
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["deb"]["debian12"] == ["nftables", "openssl", "python3-apt", "stunnel4"]
+    assert "stunnel4" not in plan["deb"]["debian11"] and "stunnel" in plan["rpm"]["centos7"]
+
+
 def test_a_plan_has_the_environment_of_the_web_page_where_there_is_one():
     hosts = {"web01": host("web_hosts", fleet_system="none"), "gpu01": host("workers", fleet_system="none")}
     plan = bundle_plan(hosts, list(hosts), str(ROOT))
