@@ -146,7 +146,13 @@ def test_a_member_without_a_certificate_gets_nothing(site):
             "-subj", "/CN=ctl01", "-addext", "subjectAltName=DNS:member.fastchat-fleet.internal",
             "-out", "/etc/fastchat-tls/other.crt", "-keyout", "/etc/fastchat-tls/other.key")  # fmt: skip
     site.on("ctl01", "chown", "fastchat-tls", "/etc/fastchat-tls/other.key")
-    for kind, *pair in (("plain",), ("tls",), ("tls", "/etc/fastchat-tls/other.crt", "/etc/fastchat-tls/other.key")):
+    # Whom the same CA signed for something else is no member either.
+    request = site.on("ctl01", "openssl", "req", "-new", "-key", "/etc/fastchat-tls/other.key", "-subj", "/CN=ctl01")
+    command = ["openssl", "x509", "-req", f"-CA={AUTHORITY}/ca.crt", f"-CAkey={AUTHORITY}/ca.key", "-set_serial=1"]
+    signed = subprocess.run(command, input=request, check=True, capture_output=True, text=True).stdout
+    site.on("ctl01", "tee", "/etc/fastchat-tls/signed.crt", stdin=signed)
+    others = [(f"/etc/fastchat-tls/{name}.crt", "/etc/fastchat-tls/other.key") for name in ("other", "signed")]
+    for kind, *pair in (("plain",), ("tls",), *(("tls", *pair) for pair in others)):
         assert knock(site, kind, *pair) in ("ConnectionResetError", "SSLError", "SSLEOFError", "nothing"), (kind, pair)
     code = "import socket\ntry: socket.create_connection(('gpu01', 21070), 5)\nexcept OSError as error: print(error)\n"
     assert "refused" in site.on("ctl01", "python3", "-c", code), "stunnel's own port, past the redirection"
