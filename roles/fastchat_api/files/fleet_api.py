@@ -29,6 +29,8 @@ OK = 200
 INVALID_MODEL, INTERNAL_ERROR = 40301, 50001
 # How often a request may reach a worker that then breaks off: one that kills workers must not go through all of them.
 MOST_BEGUN = 2
+# Then the controller, which asks each second, has noticed. (Through a tunnel a dead worker's port takes connections.)
+NOTICED_SECONDS = 1.5
 # What aiohttp and httpx say in FastChat's code 50001 when a worker was never reached, and when the connection to it
 # broke. Anything else with that code is the worker's own answer, and would be given again.
 UNREACHED = re.compile(r"Cannot connect to host|All connection attempts failed|Connection timeout to host")
@@ -355,7 +357,7 @@ class Guard:
             begun += again == "begun"
             if again and begun < MOST_BEGUN and (until is None or time.monotonic() + pause < until):
                 until = until or time.monotonic() + self.settings.again_seconds
-                await asyncio.sleep(pause)
+                await asyncio.sleep(max(pause, NOTICED_SECONDS) if again == "begun" else pause)
                 pause = min(pause * 1.5, 1.0)
                 continue
             if again:
