@@ -14,7 +14,7 @@ from testbed.chaos.stage import CONTROLLER, FLEET, WORKERS, Stage
 HELD_SECONDS = 20
 UNDER_WAY_SECONDS = 30
 MODEL = "/srv/fastchat/models/smollm2-demo"
-FULL_MB = 800  # room for base and delta, not for what becomes of them
+ROOM_MB = 1600  # for base, delta and what becomes of them: with less it is refused before a byte is written
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 CLOCKS = ((CONTROLLER, "fastchat-controller"), (WORKERS[0], "fastchat-worker@0"))
 
@@ -149,15 +149,20 @@ def another_release(stage: Stage) -> None:
 
 
 def disk_full(stage: Stage) -> str:
-    """Publish another release where there is no room for it, then where there is."""
+    """Fill the disk while another release is written, then publish it where there is room."""
     host, staging = WORKERS[0], "/srv/fastchat/staging"
     variables = other_release(stage)
-    stage.shell(host, f"mkdir -p {staging} && mount -t tmpfs -o size={FULL_MB}m,mode=755 small {staging}")
+    fills = f"""
+        until ls {staging}/*/target-*.part/*.part; do sleep 0.02; done
+        fallocate --length $(df --output=avail --block-size=1 {staging} | tail -1) {staging}/full
+    """
+    stage.shell(host, f"mkdir -p {staging} && mount -t tmpfs -o size={ROOM_MB}m,mode=755 small {staging}")
+    stage.on(host, "systemd-run", "--quiet", "--unit=filling", "bash", "-c", fills)
     try:
         stage.begins()
         first = stage.playbook("playbooks/weights.yml", f"--limit={host}", **variables)
     finally:
-        stage.on(host, "umount", staging)
+        stage.shell(host, f"systemctl stop filling; umount {staging}")
     stage.lifted()
     if "No space left" not in first:
         return f"On a full disk the playbook said: {first or 'nothing, it ended well'}"
