@@ -1,6 +1,7 @@
 """What the guard in front of FastChat's API hands on, and what it refuses in which words."""
 
 import asyncio
+import errno
 import json
 import random
 import socket
@@ -154,9 +155,32 @@ def test_a_connection_to_a_host_that_is_gone_is_given_up():
         _reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         one = writer.get_extra_info("socket")
         said = [one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)]
-        said += [one.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in fleet_api.KEEP_ALIVE]
+        names = [*fleet_api.KEEP_ALIVE, "TCP_USER_TIMEOUT"]
+        said += [one.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names]
         writer.close()
         server.close()
         return said
 
-    assert asyncio.run(connected()) == [1, 10, 5, 3]
+    assert asyncio.run(connected()) == [1, 10, 5, 3, 25000]
+
+
+@pytest.mark.parametrize("way", ["create_connection", "sock_connect"])
+def test_a_host_that_takes_no_connection_is_given_up_soon(way, monkeypatch):
+    monkeypatch.setattr(fleet_api, "CONNECT_SECONDS", 0.3)
+
+    async def connected(address):
+        loop = asyncio.get_running_loop()
+        fleet_api.watch_connections(loop)
+        if way == "create_connection":
+            await loop.create_connection(asyncio.Protocol, *address)
+        with socket.socket() as one:
+            one.setblocking(False)
+            await loop.sock_connect(one, address)
+
+    with socket.socket() as full, socket.socket() as first:  # whose queue is full: Linux drops who asks
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        first.connect(full.getsockname())
+        with pytest.raises(OSError, match="no connection within") as gone:
+            asyncio.run(connected(full.getsockname()))
+    assert gone.value.errno == errno.ETIMEDOUT
