@@ -31,9 +31,12 @@ path: {description: The file that ssh keeps known keys in., type: str, returned:
 
 import os
 import shlex
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.ssh_keys import KeyFault, chosen, entry_name, keys_of, settings_of
+
+TRIES = 6
 
 
 def ask(module, words, good=(0,)):
@@ -83,7 +86,10 @@ def main():
             [os.path.expanduser(path) for path in settings["userknownhostsfile"].split()],
         )
         scan = ["ssh-keyscan", "-T", "10", "-p", settings["port"], settings["hostname"]]
-        shown = keys_of(ask(module, scan, good=(0, 1)))
+        shown, tries = keys_of(ask(module, scan, good=(0, 1))), 1
+        while not shown and tries < TRIES:  # it may have been installed a moment ago, and boot still
+            time.sleep(5)
+            shown, tries = keys_of(ask(module, scan, good=(0, 1))), tries + 1
         known = {}
         for path in [path for path in files if os.path.exists(path)]:
             known.update(keys_of(ask(module, ["ssh-keygen", "-F", name, "-f", path], good=(0, 1))))
