@@ -76,7 +76,7 @@ web: $(VENV)/.done ## The chat as a web page: asked as a browser does, through t
 operations: $(VENV)/.done ## An operator's week over one fleet: status, update, a bad canary, rebuild, prune, teardown
 	python -m pytest tests/integration_operations
 
-chaos: $(VENV)/.done ## Thirteen faults under load from a real client, and what each costs: docs/CHAOS.md
+chaos: $(VENV)/.done ## Faults under load from a real client, and what each costs: docs/CHAOS.md
 	python -m testbed.chaos --json docs/chaos.json --table docs/CHAOS.md
 
 audit-glibc: $(VENV)/.done ## Would every library of a stack load on its glibc? STACK=el7-v100-torch26 [GLIBC=2.17]
