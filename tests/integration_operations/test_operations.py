@@ -45,7 +45,7 @@ def test_a_fleet_that_serves_is_well(site, tmp_path):
     assert {("ctl01", "controller"), ("gpu01", "worker@0"), ("gpu02", "worker@0")} <= set(rows)
     for (host, unit), row in rows.items():
         ours = unit not in ("firewall", "gateway")  # these run programs of the distribution
-        assert row["state"] == "active" and row["environment"].startswith("cpu-" if ours else "-"), (host, unit)
+        assert row["state"] == "active" and row["environment"].startswith("cpu-") is ours, (host, unit)
     for host, release in zip(HOSTS[1:], current(site), strict=True):
         row = rows[host, "worker@0"]
         assert (row["controller"], row["release"]) == ("serving", f"smollm2-demo {release}")
