@@ -97,11 +97,18 @@ def test_the_mirror_only_reads_and_only_on_the_fleets_address(site):
     listening = site.on("ctl01", "ss", "-Hltn", "sport = :21080 or sport = :80").splitlines()
     assert [line.split()[3] for line in listening] == [f"{address}:21080"]
 
-    def status(method, path):
-        connection = http.client.HTTPConnection(address, 21080, timeout=10)
-        connection.request(method, path, body="x" if method == "PUT" else None)
-        return connection.getresponse().status
+    ask = """
+import http.client, sys
+connection = http.client.HTTPConnection(sys.argv[1], 21080, timeout=10)
+connection.request(sys.argv[2], sys.argv[3], body="x" if sys.argv[2] == "PUT" else None)
+print(connection.getresponse().status)
+"""
 
+    def status(method, path):
+        return int(site.on("gpu01", "/usr/bin/python3", "-c", ask, address, method, path))
+
+    with pytest.raises(OSError):  # we are no member: the firewall
+        http.client.HTTPConnection(address, 21080, timeout=10).connect()
     assert status("GET", "/manifest.json") == 200
     assert status("PUT", "/manifest.json") == 403
     assert status("DELETE", "/uv/uv") == 403
