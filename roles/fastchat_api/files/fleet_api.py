@@ -443,10 +443,8 @@ class Forgetful(dict):
 
 def watch_connections(loop):
     """Have a loop's connections to controller and workers notice a host that is gone."""
-    connect, sock_connect = (
-        loop.create_connection,
-        loop.sock_connect,
-    )  # httpx begins with the one, aiohttp with the other
+    # httpx begins with the one, aiohttp with the other.
+    connect, sock_connect = loop.create_connection, loop.sock_connect
 
     async def in_time(connecting):
         try:
