@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from ansible.module_utils.parsing.convert_bool import boolean
 
 OFF = "off"
-# stunnel's own, in roles/fleet_tls/vars.
-OWN_PORTS = (21070, 21071)
 # Before it the kernel bears no second NAT table beside that of iptables.
 OLDEST_KERNEL = (4, 18)
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -23,8 +21,11 @@ def tls_state(result: Mapping) -> str:
     return result["stdout"].split()[0] if result.get("rc", 1) == 0 else OFF
 
 
-def tls_inventory_faults(hostvars: Mapping, hosts: list[str]) -> list[str]:
-    """Return one sentence for each setting that must be the same on all hosts and is not, or can not be."""
+def tls_inventory_faults(hostvars: Mapping, hosts: list[str], own_ports: list[int]) -> list[str]:
+    """Return one sentence for each setting that must be the same on all hosts and is not, or can not be.
+
+    ``own_ports`` are stunnel's.
+    """
     faults = []
     on = {host: boolean(hostvars[host].get("fleet_tls", False), strict=False) for host in hosts}
     if len(set(on.values())) > 1:
@@ -40,9 +41,9 @@ def tls_inventory_faults(hostvars: Mapping, hosts: list[str]) -> list[str]:
         )
     for wanted in {str(port) for host in hosts for port in hostvars[host].get("fleet_tls_ports", [])}:
         first, _, last = wanted.partition("-")
-        if any(int(first) <= port <= int(last or first) for port in OWN_PORTS):
+        if any(int(first) <= port <= int(last or first) for port in own_ports):
             faults.append(
-                f"fleet_tls_ports has {wanted}, wanted ports other than {OWN_PORTS[0]} and {OWN_PORTS[1]}, TLS's own."
+                f"fleet_tls_ports has {wanted}, wanted ports other than {' and '.join(map(str, own_ports))}, TLS's own."
             )
     return faults
 

@@ -9,6 +9,7 @@ from testbed.paths import CLONE
 
 EXAMPLE = CLONE / "inventory" / "example"
 HOSTS = ["ctl01.example.com", "gpu01.example.com", "gpu02.example.com"]
+PORTS = [21070, 21071]
 ONE, OTHER = "1" * 64, "2" * 64
 
 
@@ -58,13 +59,16 @@ def test_half_a_fleet_is_refused_in_one_sentence(others, wanted, sentence):
 
 def test_what_must_be_the_same_on_all_hosts_is():
     same = {host: {"fleet_tls": "yes", "fleet_tls_ports": ["8000-8015", 7860]} for host in HOSTS}
-    assert tls_inventory_faults(same, HOSTS) == [] and tls_inventory_faults({host: {} for host in HOSTS}, HOSTS) == []
-    (said,) = tls_inventory_faults({**same, HOSTS[1]: {**same[HOSTS[1]], "fleet_tls": False}}, HOSTS)
+    assert (
+        tls_inventory_faults(same, HOSTS, PORTS) == []
+        and tls_inventory_faults({host: {} for host in HOSTS}, HOSTS, PORTS) == []
+    )
+    (said,) = tls_inventory_faults({**same, HOSTS[1]: {**same[HOSTS[1]], "fleet_tls": False}}, HOSTS, PORTS)
     assert said.startswith("fleet_tls is true for ctl01.example.com, gpu02.example.com and false for gpu01.example.com")
-    (said,) = tls_inventory_faults({**same, HOSTS[1]: {"fleet_tls": True}}, HOSTS)
+    (said,) = tls_inventory_faults({**same, HOSTS[1]: {"fleet_tls": True}}, HOSTS, PORTS)
     assert said.startswith("fleet_tls_ports differs between hosts")
     for port in ("21001-21100", 21071):
-        (said,) = tls_inventory_faults({host: {"fleet_tls_ports": [port]} for host in HOSTS}, HOSTS)
+        (said,) = tls_inventory_faults({host: {"fleet_tls_ports": [port]} for host in HOSTS}, HOSTS, PORTS)
         assert said == f"fleet_tls_ports has {port}, wanted ports other than 21070 and 21071, TLS's own."
 
 
