@@ -4,7 +4,7 @@ VENV  := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # One clone, one testbed: an operator's own ansible.cfg in the environment must not reach into it.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-export PYTHONPATH := $(CURDIR)
+export PYTHONPATH := $(CURDIR):$(CURDIR)/collections
 
 .PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web security operations chaos chat status clean locks audit-glibc
 help: ## What can be made here

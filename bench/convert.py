@@ -23,8 +23,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 CLONE = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(CLONE / "plugins"))
-
 BLOCK = 8 << 20
 SHARD = 2_000_000_000
 
@@ -121,7 +119,7 @@ def write_model(folder: Path, shape: Shape, seed: int, scale: float, dtype: str)
 
 def run_ours(base: str, delta: str, target: str, torch_from: float | None = None) -> None:
     """Convert with the engine; ``torch_from``: bytes from which on torch adds instead of numpy."""
-    from module_utils import weights_convert  # noqa: PLC0415  (counted in the measured time)
+    from ansible_collections.fastchat.fleet.plugins.module_utils.convert import engine as weights_convert  # noqa: PLC0415  (counted in the measured time)
 
     if torch_from is not None:
         weights_convert.TORCH_FROM = torch_from

@@ -18,11 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve()
-sys.path.insert(0, str(HERE.parents[1] / "plugins" / "module_utils"))
-import weights_server  # noqa: E402
-import weights_swarm as swarm  # noqa: E402
-from weights_release import described  # noqa: E402
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import server as weights_server
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
 
 PORTS = {"http": 6969, "peer": 6881, "rsync": 6873}
 
@@ -63,7 +61,7 @@ class Net:
 
     def agent(self, number: int, job: dict) -> subprocess.Popen:
         """Start this file's ``agent`` on a host."""
-        command = ["ip", "netns", "exec", self.names[number], sys.executable, str(HERE), "--agent"]
+        command = ["ip", "netns", "exec", self.names[number], sys.executable, __file__, "--agent"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         process.stdin.write(json.dumps(job).encode())
         process.stdin.close()

@@ -21,17 +21,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests" / "unit"), str(ROOT / "plugins")]
+from testbed.paths import IMPORTS
+from tests.support.standin_hub import StandInHub, commit, git
 
-from standin_hub import StandInHub, commit, git  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 OURS = """
 import sys
-from module_utils.weights_fetch import Options, fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options, fetch
 fetch({'url': sys.argv[1], 'revision': 'main'}, sys.argv[2], Options(workers=int(sys.argv[3])))
 """
-QUIET = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": str(ROOT / "plugins")}
+QUIET = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": IMPORTS}
 
 
 def made(folder: Path, files: int, size: int) -> dict[str, str]:
@@ -84,7 +84,7 @@ def served(place: Path, objects: Path, digests: dict[str, str], size: int, rate:
     for name, oid in digests.items():
         os.link(objects / name, store / oid)
     server = subprocess.Popen(
-        [str(environment()), str(ROOT / "tests" / "unit" / "lfs_server.py"), str(place)],
+        [str(environment()), str(ROOT / "tests" / "support" / "lfs_server.py"), str(place)],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.wheels import wheel_platforms
 
-from plugins.module_utils.bundle_wheels import wheel_platforms
 from testbed import elf_needs
 from testbed.locks import Pin, pins
 from testbed.paths import CACHE, CLONE, digest_of

@@ -9,6 +9,8 @@ from pathlib import Path
 
 CLONE = Path(__file__).resolve().parent.parent
 STATE = CLONE / ".testbed"
+# Where our imports come from; the Makefile and pyproject.toml say the same, and processes of tests are given it.
+IMPORTS = f"{CLONE}:{CLONE / 'collections'}"
 LOCKS = CLONE / "files" / "locks"
 CACHE = Path(os.environ.get("FASTCHAT_FLEET_CACHE", Path.home() / ".cache" / "fastchat-fleet"))
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import yaml
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import wheels as bundle_wheels
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.manifest import BundleError
 
-from plugins.module_utils import bundle_wheels
-from plugins.module_utils.bundle_manifest import BundleError
 from testbed.paths import CACHE, CLONE, LOCKS, digest_of
 
 

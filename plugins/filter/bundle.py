@@ -1,14 +1,10 @@
 """What a bundle must hold for a part of an inventory, and how the hosts take it: pure functions over variables."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-
-# Ansible loads a filter by its path: what lies beside it is not importable by itself.
-sys.path += [str(Path(__file__).parent)]
-from placement import models_of
+from ansible_collections.fastchat.fleet.plugins.filter.placement import models_of
 
 # ansible.builtin.apt installs it by itself on a host that lacks it.
 ALWAYS = {"deb": ["python3-apt"], "rpm": []}

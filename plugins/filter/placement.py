@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import copy
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 import yaml
-
-# Ansible loads a filter by its path: what lies beside it and in module_utils is not importable by itself.
-sys.path += [str(Path(__file__).parents[1] / "module_utils"), str(Path(__file__).parent)]
-from placement_needs import (
+from ansible_collections.fastchat.fleet.plugins.filter.services import cpu_list
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.needs import (
     AT_ONCE,
     BYTES,
     CONVERSATIONS,
@@ -33,8 +30,7 @@ from placement_needs import (
     spread_cap_mb,
     sum_in_words,
 )
-from services import cpu_list
-from stack_resolver import gpu_troubles
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import gpu_troubles
 
 Wish = Mapping[str, Any]
 Instance = dict[str, Any]

@@ -1,17 +1,17 @@
 """Stacks as data, the choice among them, and what preflight prints; the choice itself is in module_utils."""
 
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import yaml
-
-# Ansible loads a filter by its path: what lies beside it and in module_utils is not importable by itself.
-sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "module_utils")]
-from models import faults_of, mapping, text, whole
-from stack_resolver import environment_reasons, gpu_notes, resolve
+from ansible_collections.fastchat.fleet.plugins.filter.models import faults_of, mapping, text, whole
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import (
+    environment_reasons,
+    gpu_notes,
+    resolve,
+)
 
 
 def dotted(value: Any) -> bool:

@@ -1,11 +1,6 @@
 """Filters of fastchat_worker: from planned instances to the units that run them, and to what the probe asks."""
 
-import sys
-from pathlib import Path
-
-# Ansible loads a filter by its path: what lies beside it is not importable by itself.
-sys.path += [str(Path(__file__).parent)]
-from backends import vllm_command
+from ansible_collections.fastchat.fleet.plugins.filter.backends import vllm_command
 
 HELPERS = "/usr/local/lib/fastchat"
 

@@ -38,8 +38,8 @@ bytes_linked: {description: Bytes that were near., type: int, returned: success}
 from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible.module_utils.bundle_debs import ensure
-    from ansible.module_utils.bundle_manifest import BundleError
+    from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.debs import ensure
+    from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.manifest import BundleError
 except (ImportError, SyntaxError):  # Python 2.7: said below, in a sentence
     ensure = None
 

@@ -38,7 +38,7 @@ import hashlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.bundle_manifest import (
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.manifest import (
     NAME,
     BundleError,
     described,

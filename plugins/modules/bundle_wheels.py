@@ -42,8 +42,8 @@ import io
 from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible.module_utils.bundle_manifest import BundleError
-    from ansible.module_utils.bundle_wheels import Target, ensure
+    from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.manifest import BundleError
+    from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.wheels import Target, ensure
 except (ImportError, SyntaxError):  # Python 2.7: said below, in a sentence
     ensure = None
 

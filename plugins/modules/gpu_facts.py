@@ -42,7 +42,7 @@ hint: {description: One sentence when there are cards and no driver., type: str,
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gpu_facts import gather
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import gather
 
 
 def main():

@@ -26,7 +26,7 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.json_patch import merged
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.json_patch import merged
 
 
 def main():

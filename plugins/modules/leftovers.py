@@ -32,7 +32,7 @@ bytes: {description: What was given back., type: int, returned: always}
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.leftovers import plan, remove, used_paths
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.leftovers import plan, remove, used_paths
 
 
 def main():

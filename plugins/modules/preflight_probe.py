@@ -42,7 +42,14 @@ import pwd
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.preflight_probe import address_of, free_mb, glibc, listeners, python_version, used_mb
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.probe import (
+    address_of,
+    free_mb,
+    glibc,
+    listeners,
+    python_version,
+    used_mb,
+)
 
 OURS = ("fastchat", "fastchat-gateway")
 

@@ -57,7 +57,7 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.service_units import Systemd, answers, plan, running_digest
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd, answers, plan, running_digest
 
 
 def not_ready(unit, shown):

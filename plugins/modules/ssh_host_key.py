@@ -34,7 +34,13 @@ import shlex
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.ssh_keys import KeyFault, chosen, entry_name, keys_of, settings_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.ssh_keys import (
+    KeyFault,
+    chosen,
+    entry_name,
+    keys_of,
+    settings_of,
+)
 
 TRIES = 6
 

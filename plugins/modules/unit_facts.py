@@ -41,8 +41,8 @@ clock: {description: Seconds since 1970., type: int, returned: always}
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.service_units import Systemd
-from ansible.module_utils.unit_facts import gather
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.running import gather
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd
 
 
 def main():

@@ -28,7 +28,7 @@ import fnmatch
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.service_units import KINDS, Systemd
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import KINDS, Systemd
 
 
 def names_of(folder, families):

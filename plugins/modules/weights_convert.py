@@ -73,7 +73,12 @@ size: {description: Bytes of the target's weights., type: int, returned: always}
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.weights_convert import BUDGET_BYTES, SHARD_BYTES, WeightsError, convert
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import (
+    BUDGET_BYTES,
+    SHARD_BYTES,
+    WeightsError,
+    convert,
+)
 
 
 def main():

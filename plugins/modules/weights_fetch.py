@@ -73,7 +73,7 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible.module_utils.weights_fetch import FetchError, Options, fetch, resolve
+    from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import FetchError, Options, fetch, resolve
 except (ImportError, SyntaxError):  # Python 2.7: said below, in a sentence
     fetch = None
 

@@ -52,9 +52,9 @@ reason: {description: Why everything must be made again; one sentence., type: st
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.fetch_base import FetchError
-from ansible.module_utils.weights_fetch import Options
-from ansible.module_utils.weights_mend import Job, WeightsError, mend, said
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.base import FetchError
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, WeightsError, mend, said
 
 
 def main():

@@ -36,8 +36,8 @@ source: {description: Where the files are., type: str, returned: always}
 import base64
 import os
 
-from ansible.module_utils import weights_swarm as swarm
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
 
 
 def join(given, folder):

@@ -55,7 +55,7 @@ import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.weights_release import (
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import (
     MANIFEST,
     ReleaseError,
     current,

@@ -42,9 +42,9 @@ import base64
 import json
 import os
 
-from ansible.module_utils import weights_server
-from ansible.module_utils import weights_swarm as swarm
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import server as weights_server
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
 
 PORTS = {"http": 21090, "peer": 21091, "rsync": 21092}
 URLS = {"http": "http://%s:%d/%s", "rsync": "rsync://%s:%d/release/"}

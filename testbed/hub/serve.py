@@ -14,6 +14,7 @@ from giftless.storage.local_storage import LocalStorage
 from werkzeug.wsgi import FileWrapper
 
 PORT = 8080
+HERE = "serve" if __name__ == "__main__" else __name__  # giftless imports by name
 
 
 class BlockStorage(LocalStorage):
@@ -28,7 +29,10 @@ def application(hub: Path):
     """Return one WSGI application for both protocols; LFS lives below ``<repository>.git/info/lfs/``."""
     repositories = {f"/demo/{path.name}": Repo(str(path)) for path in (hub / "git" / "demo").iterdir()}
     git = make_wsgi_chain(DictBackend(repositories))
-    options = {"storage_class": "serve:BlockStorage", "storage_options": {"path": str(hub / "lfs")}}
+    options = {
+        "storage_class": f"{HERE}:BlockStorage",
+        "storage_options": {"path": str(hub / "lfs")},
+    }
     storage = {"basic": {"options": options}}
     signing = {"options": {"private_key": secrets.token_hex(32), "default_lifetime": 3600}}
     lfs = init_app(

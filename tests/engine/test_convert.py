@@ -16,12 +16,13 @@ import models
 import numpy
 import pytest
 import torch
-from conftest import ROOT
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert import engine as weights_convert
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import Adder, convert
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import WeightsError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from module_utils import weights_convert
-from module_utils.tensor_files import WeightsError
-from module_utils.weights_convert import Adder, convert
+
+from testbed.paths import IMPORTS
 
 SMALL = {"shard_bytes": 3000, "budget_bytes": 1, "threads": 3}  # blocks of 4 KiB, so that tensors have several
 
@@ -272,10 +273,9 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path, monkeypatch, output):
 
 CHILD = """
 import sys
-sys.path.insert(0, sys.argv[1])
-from module_utils.weights_convert import convert
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
 print("go", flush=True)
-convert(*sys.argv[2:5], output=sys.argv[5], shard_bytes=4_000_000, budget_bytes=1 << 20, threads=2)
+convert(*sys.argv[1:4], output=sys.argv[4], shard_bytes=4_000_000, budget_bytes=1 << 20, threads=2)
 """
 
 
@@ -289,10 +289,14 @@ def test_killed_at_any_moment_the_next_run_ends_the_same(tmp_path, output):
     state = {f"t{number}": torch.randn(1000, 500).half() for number in range(24)}
     for name in ("base", "delta"):
         models.write(tmp_path / name, [dict(list(state.items())[half::2]) for half in range(2)])
-    command = [sys.executable, "-c", CHILD, str(ROOT / "plugins"), str(tmp_path / "base"), str(tmp_path / "delta")]
+    command = [sys.executable, "-c", CHILD, str(tmp_path / "base"), str(tmp_path / "delta")]
 
     def start(target):
-        child = subprocess.Popen([*command, str(tmp_path / target), output], stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [*command, str(tmp_path / target), output],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": IMPORTS},
+        )
         assert child.stdout.readline() == b"go\n"
         return child
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -12,15 +13,14 @@ from pathlib import Path
 import models
 import pytest
 import torch
-from conftest import ROOT
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options, fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.release import manifest as weights_release
+from ansible_collections.fastchat.fleet.plugins.module_utils.release import repair as weights_mend
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, mend, patch
 
-sys.path.insert(0, str(ROOT / "tests" / "unit"))
-
-from module_utils import weights_mend, weights_release
-from module_utils.weights_convert import convert
-from module_utils.weights_fetch import Options, fetch
-from module_utils.weights_mend import Job, mend, patch
-from standin_hub import git, served
+from testbed.paths import IMPORTS
+from tests.support.standin_hub import git, served
 
 STATE = {f"model.layers.{number}.weight": torch.randn(100, 50 + number).half() for number in range(12)}
 PATCHES = {"base": {"tokenizer_config.json": {"a": "base"}}, "target": {"special_tokens_map.json": {"eos_token": "é"}}}
@@ -218,10 +218,9 @@ def test_downloads_that_were_kept_are_used(tmp_path, hub):
 
 CHILD = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
-from module_utils import weights_release
-from module_utils.weights_mend import Job, Options, mend
-job = Job(*json.loads(sys.argv[2]))
+from ansible_collections.fastchat.fleet.plugins.module_utils.release import manifest as weights_release
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, Options, mend
+job = Job(*json.loads(sys.argv[1]))
 print("go", flush=True)
 bad = weights_release.damaged(job.release, weights_release.read_json(job.release + "/manifest.json"), full=True)
 if bad:
@@ -233,12 +232,12 @@ if bad:
 def test_killed_at_any_moment_the_next_run_ends_the_same(tmp_path, hub):
     case = Case(tmp_path, hub, ["base", "delta"])
     hub.rate = 200_000  # bytes per second and answer
-    command = [sys.executable, "-c", CHILD, str(ROOT / "plugins"), json.dumps(case.job)]
+    command = [sys.executable, "-c", CHILD, json.dumps(case.job)]
     bad = ["model-00002-of-00004.safetensors", "model-00003-of-00004.safetensors", "special_tokens_map.json"]
 
     def run(seconds=None):
         begin = time.monotonic()
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": IMPORTS}) as child:
             assert child.stdout.readline() == b"go\n"
             try:
                 assert child.wait(seconds) == 0

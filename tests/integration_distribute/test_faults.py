@@ -4,17 +4,15 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
-import weights_server
-import weights_swarm as swarm
-from weights_release import described
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import server as weights_server
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
 
 pytestmark = pytest.mark.skipif(not shutil.which("aria2c"), reason="needs aria2c (Debian's package aria2)")
 RATE = 2_000_000

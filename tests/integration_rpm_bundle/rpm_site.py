@@ -2,15 +2,12 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
+
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import wheels as bundle_wheels
 
 from testbed import fleet, runs
 from testbed.paths import CLONE, STATE
-
-sys.path.insert(0, str(CLONE / "plugins"))
-
-from module_utils import bundle_wheels
 
 FLEET = "rpmbundle"
 BUNDLE = STATE / FLEET / "bundle"

@@ -1,9 +1,9 @@
-"""Make plugins importable the way Ansible sees them."""
+"""The project's collection, imported as Ansible imports it: its loader must come before the first import from there."""
 
-import sys
 from pathlib import Path
 
+from ansible.plugins.loader import init_plugin_loader
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
-sys.path.insert(0, str(ROOT / "plugins" / "filter"))
-sys.path.insert(0, str(ROOT))
+
+init_plugin_loader([str(ROOT / "collections")])

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.wheels import wheel_platforms
 from packaging import tags
 
-from plugins.module_utils.bundle_wheels import wheel_platforms
 from testbed import audit_glibc, elf_needs
 from testbed.paths import CLONE, LOCKS, digest_of
 

@@ -4,9 +4,14 @@ import re
 
 import pytest
 import yaml
-from backends import backend_faults, backend_of, memory_mb, vllm_command
-from stack_resolver import newest_first
-from stacks import stacks_read
+from ansible_collections.fastchat.fleet.plugins.filter.backends import (
+    backend_faults,
+    backend_of,
+    memory_mb,
+    vllm_command,
+)
+from ansible_collections.fastchat.fleet.plugins.filter.stacks import stacks_read
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import newest_first
 
 from testbed.paths import CLONE
 

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,11 +12,12 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "plugins"))
-
-from bundle import bundle_faults, bundle_plan, bundle_sources, kind_of
-from module_utils import bundle_debs, bundle_manifest, bundle_rpms, bundle_wheels
-from module_utils.bundle_manifest import BundleError
+from ansible_collections.fastchat.fleet.plugins.filter.bundle import bundle_faults, bundle_plan, bundle_sources, kind_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import debs as bundle_debs
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import manifest as bundle_manifest
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import rpms as bundle_rpms
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import wheels as bundle_wheels
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.manifest import BundleError
 
 TARGET = bundle_wheels.Target("3.9", "2.17")
 

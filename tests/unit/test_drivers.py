@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from drivers import driver_plan, gpu_generations, newer_kernels
+from ansible_collections.fastchat.fleet.plugins.filter.drivers import driver_plan, gpu_generations, newer_kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 VARS = yaml.safe_load((ROOT / "roles" / "nvidia_driver" / "vars" / "main.yml").read_text())

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gpu_facts import EMPTY
+from ansible_collections.fastchat.fleet.plugins.filter.stacks import environment_file_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import environment_reasons
 from packaging.version import Version
-from rendering import Fleet, tasks_of
-from stack_resolver import environment_reasons
-from stacks import environment_file_faults
 
 from testbed.paths import CLONE
+from tests.support.rendering import Fleet, tasks_of
 
 FILES = CLONE / "files"
 ENVIRONMENTS = sorted((FILES / "environments").glob("*.yml"))

@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 import yaml
-from fleet import FLEET_VARIABLES, inventory_faults
-from rendering import Fleet
+from ansible_collections.fastchat.fleet.plugins.filter.fleet import FLEET_VARIABLES, inventory_faults
 
 from testbed.paths import CLONE
+from tests.support.rendering import Fleet
 
 EXAMPLE = CLONE / "inventory" / "example"
 SPECS = {

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from fleet import input_digest, inventory_faults, preflight_faults
+from ansible_collections.fastchat.fleet.plugins.filter.fleet import input_digest, inventory_faults, preflight_faults
 
 ROOT = str(Path(__file__).resolve().parents[2])
 FACTS = {

@@ -1,11 +1,17 @@
 """Mutual TLS between the hosts: what is refused, and what stunnel, the kernel and systemd are told."""
 
 import pytest
-from rendering import Fleet
-from tls import tls_certificates, tls_host_faults, tls_inventory_faults, tls_side_faults, tls_state
+from ansible_collections.fastchat.fleet.plugins.filter.tls import (
+    tls_certificates,
+    tls_host_faults,
+    tls_inventory_faults,
+    tls_side_faults,
+    tls_state,
+)
 
 from testbed import unit_rules
 from testbed.paths import CLONE
+from tests.support.rendering import Fleet
 
 EXAMPLE = CLONE / "inventory" / "example"
 HOSTS = ["ctl01.example.com", "gpu01.example.com", "gpu02.example.com"]

@@ -1,11 +1,11 @@
 """The gateway's keys and certificate: what is refused, and that no sentence has a key in it."""
 
 import pytest
-from gateway import gateway_key_faults
-from rendering import Fleet
+from ansible_collections.fastchat.fleet.plugins.filter.gateway import gateway_key_faults
 
 from testbed import unit_rules
 from testbed.paths import CLONE
+from tests.support.rendering import Fleet
 
 EXAMPLE = CLONE / "inventory" / "example"
 ALICE, BOB = "sk-alice-0123456789abcdef", "sk-bob.0123456789+/abcdef=="

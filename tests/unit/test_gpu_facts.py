@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gpu_facts import EMPTY, capability_of, facts_of, fault_of, gather, module_version, pci_cards, run, topology_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import (
+    EMPTY,
+    capability_of,
+    facts_of,
+    fault_of,
+    gather,
+    module_version,
+    pci_cards,
+    run,
+    topology_of,
+)
 
 RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
 FAULTS = yaml.safe_load((RECORDED / "faults.yml").read_text())

@@ -1,4 +1,4 @@
-from json_patch import merged
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.json_patch import merged
 
 
 def test_nested_objects_merge_and_lists_are_replaced():

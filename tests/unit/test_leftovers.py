@@ -8,8 +8,7 @@ import types
 from pathlib import Path
 
 import pytest
-
-from plugins.module_utils import leftovers
+from ansible_collections.fastchat.fleet.plugins.module_utils.release import leftovers
 
 
 def environment(root, name, age, home="/usr/bin", folder="envs"):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from locks import entries, lock_faults, lock_with
+from ansible_collections.fastchat.fleet.plugins.filter.locks import entries, lock_faults, lock_with
 
 LOCKS = Path(__file__).resolve().parents[2] / "files" / "locks"
 GUIDE = (LOCKS / "el7-v100-torch19.txt").read_text()

@@ -7,10 +7,24 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gpu_facts import affinity_of, facts_of, gather
-from models import models_faults
-from placement import DEFAULTS, FIRST_PORT, models_here, models_of, models_room, placement_plan, placement_wish
-from placement_needs import cap_of, fewest, gpu_mb, need_of, spread_cap_mb
+from ansible_collections.fastchat.fleet.plugins.filter.models import models_faults
+from ansible_collections.fastchat.fleet.plugins.filter.placement import (
+    DEFAULTS,
+    FIRST_PORT,
+    models_here,
+    models_of,
+    models_room,
+    placement_plan,
+    placement_wish,
+)
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import affinity_of, facts_of, gather
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.needs import (
+    cap_of,
+    fewest,
+    gpu_mb,
+    need_of,
+    spread_cap_mb,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "files" / "models"

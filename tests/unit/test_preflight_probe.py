@@ -4,7 +4,14 @@ import socket
 import sys
 
 import pytest
-from preflight_probe import address_of, free_mb, glibc, listeners, python_version, used_mb
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.probe import (
+    address_of,
+    free_mb,
+    glibc,
+    listeners,
+    python_version,
+    used_mb,
+)
 
 
 def test_a_listening_socket_is_found_with_its_owner():

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from service_units import Systemd, answers, plan, running_digest
-from services import cpu_list, service_units
+from ansible_collections.fastchat.fleet.plugins.filter.services import cpu_list, service_units
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd, answers, plan, running_digest
 
 SHOWN = {
     "LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "NeedDaemonReload": "no",
@@ -18,7 +18,7 @@ SHOWN = {
 def process(tmp_path, monkeypatch):
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "environ").write_bytes(b"A=1\0FASTCHAT_DIGEST=abc\0B=2\0")
-    monkeypatch.setattr("service_units.running_digest", lambda shown: running_digest(shown, str(tmp_path)))
+    monkeypatch.setattr(f"{Systemd.__module__}.running_digest", lambda shown: running_digest(shown, str(tmp_path)))
     return str(tmp_path)
 
 

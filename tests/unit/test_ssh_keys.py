@@ -3,7 +3,14 @@
 import subprocess
 
 import pytest
-from ssh_keys import KeyFault, chosen, entry_name, fingerprint_of, keys_of, settings_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.ssh_keys import (
+    KeyFault,
+    chosen,
+    entry_name,
+    fingerprint_of,
+    keys_of,
+    settings_of,
+)
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,15 @@ import itertools
 from pathlib import Path
 
 import pytest
-from gpu_facts import EMPTY, facts_of
-from stack_resolver import gpu_notes, resolve, runs_on, stack_reasons, version
-from stacks import stacks_read
+from ansible_collections.fastchat.fleet.plugins.filter.stacks import stacks_read
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY, facts_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import (
+    gpu_notes,
+    resolve,
+    runs_on,
+    stack_reasons,
+    version,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gpu_facts import EMPTY, facts_of
+from ansible_collections.fastchat.fleet.plugins.filter.stacks import (
+    preflight_table,
+    stack_file_faults,
+    stacks_faults,
+    stacks_read,
+)
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY, facts_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import version
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from stack_resolver import version
-from stacks import preflight_table, stack_file_faults, stacks_faults, stacks_read
 
 FILES = Path(__file__).resolve().parents[2] / "files"
 STACKS = sorted((FILES / "stacks").glob("*.yml"))

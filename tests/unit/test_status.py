@@ -4,9 +4,9 @@ import copy
 import json
 
 import pytest
-import unit_facts
-from service_units import Systemd
-from status import drifts, fleet_status, gpu_faults, release_peers
+from ansible_collections.fastchat.fleet.plugins.filter.status import drifts, fleet_status, gpu_faults, release_peers
+from ansible_collections.fastchat.fleet.plugins.module_utils.host import running as unit_facts
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd
 
 NOW = 1_700_000_000
 ENV, RELEASE = "cpu-0123456789ab", "4d1b6bb0a5e1"

@@ -9,9 +9,16 @@ import zipfile
 from collections import OrderedDict
 
 import pytest
-import weight_forge as forge
-from module_utils import tensor_files
-from module_utils.tensor_files import WeightsError, blocks, read_model, read_pickle, read_tensors
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors import model as tensor_files
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import (
+    WeightsError,
+    blocks,
+    read_model,
+    read_pickle,
+    read_tensors,
+)
+
+from tests.support import weight_forge as forge
 
 
 def refused(path, *words):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rendering import Fleet
 
 from testbed import unit_rules
 from testbed.paths import CLONE
+from tests.support.rendering import Fleet
 
 EXAMPLE = CLONE / "inventory" / "example"
 STACKS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CLONE / "files" / "stacks").glob("*.yml"))}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from verdict import verdict_in_words, verdict_of
+from ansible_collections.fastchat.fleet.plugins.filter.verdict import verdict_in_words, verdict_of
 
 MODELS = str(Path(__file__).resolve().parents[2] / "files" / "models")
 

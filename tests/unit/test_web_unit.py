@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import yaml
-from rendering import Fleet
 
 from testbed import unit_rules
 from testbed.paths import CLONE
+from tests.support.rendering import Fleet
 
 EXAMPLE, DEMO = (CLONE / "inventory" / name for name in ("example", "demo"))
 

@@ -6,10 +6,11 @@ import os
 from types import SimpleNamespace
 
 import pytest
-import weight_forge as forge
-from module_utils import weights_convert
-from module_utils.tensor_files import WeightsError, read_model
-from module_utils.weights_convert import convert, make_plan
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert import engine as weights_convert
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert, make_plan
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import WeightsError, read_model
+
+from tests.support import weight_forge as forge
 
 TALL = {**forge.SHAPES, "model.embed_tokens.weight": (5, 2), "lm_head.weight": (5, 2)}
 

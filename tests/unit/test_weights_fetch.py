@@ -12,22 +12,24 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from standin_hub import COMMIT, REPOSITORY, commit, content_of, git, pointer_of, served
 
 from testbed import environment
+from testbed.paths import IMPORTS
+from tests.support.standin_hub import COMMIT, REPOSITORY, commit, content_of, git, pointer_of, served
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "plugins"))
-
-from module_utils import fetch_base, fetch_http, fetch_lfs, fetch_sources, weights_fetch
-from module_utils.fetch_base import STATE, FetchError
-from module_utils.weights_fetch import Options, fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch import base as fetch_base
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch import engine as weights_fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch import git_lfs as fetch_lfs
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch import http_client as fetch_http
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch import sources as fetch_sources
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.base import STATE, FetchError
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options, fetch
 
 SEED = 11
 QUICK = Options(retries=2, timeout=5)
@@ -809,7 +811,10 @@ def giftless(tmp_path_factory):
     for data in LARGE.values():
         (store / hashlib.sha256(data).hexdigest()).write_bytes(data)
     server = subprocess.Popen(
-        [str(python), str(ROOT / "tests" / "unit" / "lfs_server.py"), str(folder)], stdout=subprocess.PIPE, text=True
+        [str(python), str(ROOT / "tests" / "support" / "lfs_server.py"), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": IMPORTS},
     )
     try:
         yield f"http://127.0.0.1:{int(server.stdout.readline())}/demo/model.git", identity, {**LARGE, **SMALL}

@@ -2,7 +2,7 @@ import hashlib
 import os
 
 import pytest
-from weights_release import (
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import (
     RECORD,
     ReleaseError,
     by_use,

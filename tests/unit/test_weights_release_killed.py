@@ -1,5 +1,6 @@
 """Publishing, killed at fifty random moments: ``current`` never points at half a release; the next run ends well."""
 
+import os
 import random
 import signal
 import subprocess
@@ -7,13 +8,19 @@ import sys
 import time
 from pathlib import Path
 
-from weights_release import MANIFEST, damaged, described, read_json
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import (
+    MANIFEST,
+    damaged,
+    described,
+    read_json,
+)
 
-UTILS = str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils")
+from testbed.paths import IMPORTS
+
 PUBLISH = (
-    "import sys; sys.path.insert(0, sys.argv[1])\n"
-    "from weights_release import described, publish\n"
-    "root, digest, source = sys.argv[2:]\n"
+    "import sys\n"
+    "from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described, publish\n"
+    "root, digest, source = sys.argv[1:]\n"
     "print('begun', flush=True)\n"
     "publish(root, digest, source, {'inputs': {}, 'files': described(source)})\n"
 )
@@ -22,8 +29,8 @@ KILLS = 50
 
 def finished(root: Path, digest: str, source: Path, seconds: float | None) -> bool:
     """Publish in a process of its own, killed after some seconds; return whether it came to its end."""
-    command = [sys.executable, "-c", PUBLISH, UTILS, str(root), digest, str(source)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", PUBLISH, str(root), digest, str(source)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": IMPORTS}) as process:
         process.stdout.readline()
         if seconds is not None:
             time.sleep(seconds)

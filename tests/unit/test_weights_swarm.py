@@ -7,9 +7,9 @@ import threading
 import time
 
 import pytest
-import weights_server
-import weights_swarm as swarm
-from weights_release import described
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import server as weights_server
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
 
 
 def release(folder, sizes):

@@ -1,8 +1,8 @@
 """From planned instances to units and to what the probe reads."""
 
 import pytest
-from backends import backend_faults
-from workers import worker_command, worker_units, workers_asked
+from ansible_collections.fastchat.fleet.plugins.filter.backends import backend_faults
+from ansible_collections.fastchat.fleet.plugins.filter.workers import worker_command, worker_units, workers_asked
 
 PLANNED = {
     "index": 4, "model": "vicuna-33b-v1.3", "port": 21006, "gpus": [4, 5, 6, 7], "num_gpus": 4, "device": "cuda",

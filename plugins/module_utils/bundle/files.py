@@ -11,9 +11,9 @@ import urllib.parse
 import urllib.request
 from typing import Any, Dict, List, NamedTuple
 
-from .bundle_manifest import BundleError, sha256_of
-from .fetch_base import FetchError
-from .weights_fetch import Options, fetch
+from ..fetch.base import FetchError
+from ..fetch.engine import Options, fetch
+from .manifest import BundleError, sha256_of
 
 
 def run(command: List[str], what: str, **options: Any) -> str:

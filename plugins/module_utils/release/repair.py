@@ -12,9 +12,10 @@ import os
 import shutil
 from typing import Any, NamedTuple
 
-from .fetch_base import human
-from .json_patch import merged
-from .tensor_files import (
+from ..convert.engine import Part, convert
+from ..fetch.base import human
+from ..fetch.engine import Options, fetch, locked
+from ..tensors.model import (
     BIN_INDEX,
     MODEL_FILES,
     SAFETENSORS_INDEX,
@@ -23,9 +24,8 @@ from .tensor_files import (
     read_tensors,
     read_weight_map,
 )
-from .weights_convert import Part, convert
-from .weights_fetch import Options, fetch, locked
-from .weights_release import MANIFEST, mended, sha256_of
+from .json_patch import merged
+from .manifest import MANIFEST, mended, sha256_of
 
 SMALL = ("*.json", "*.model", "*.txt", "*.jinja")  # all that a conversion reads besides weights
 

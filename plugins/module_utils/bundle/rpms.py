@@ -16,8 +16,8 @@ import urllib.parse
 import urllib.request
 from typing import Any, Dict, List
 
-from .bundle_files import Wanted, bring, from_near, run
-from .bundle_manifest import BundleError, sha256_of, write
+from .files import Wanted, bring, from_near, run
+from .manifest import BundleError, sha256_of, write
 
 KEYS, REQUEST, REPOMD = "keys", "request.json", "repodata/repomd.xml"
 NEEDED = {"dnf": "dnf", "createrepo_c": "createrepo_c", "rpmkeys": "rpm", "gpg": "gnupg"}

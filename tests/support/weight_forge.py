@@ -2,13 +2,9 @@
 
 import json
 import math
-import sys
 import zipfile
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins"))  # module_utils as Ansible nests it
-
-from module_utils.tensor_files import DTYPES, bin_pickle, safetensors_header
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import DTYPES, bin_pickle, safetensors_header
 
 SHAPES = {"model.embed_tokens.weight": (4, 2), "model.norm.weight": (2,), "lm_head.weight": (4, 2)}
 ROPE = "model.layers.0.self_attn.rotary_emb.inv_freq"

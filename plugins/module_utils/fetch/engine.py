@@ -19,8 +19,9 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, TextIO, Tuple
 
-from . import fetch_lfs, fetch_sources
-from .fetch_base import (
+from . import git_lfs as fetch_lfs
+from . import sources as fetch_sources
+from .base import (
     BLOCK,
     STATE,
     Digest,
@@ -34,7 +35,7 @@ from .fetch_base import (
     place,
     public_or_text,
 )
-from .fetch_http import Client, backoff, basic, login_in, netrc_login, reason_of, retried
+from .http_client import Client, backoff, basic, login_in, netrc_login, reason_of, retried
 
 KINDS = ("git_lfs", "hub", "http", "path")
 PART = ".part"

@@ -8,7 +8,7 @@ import io
 import json
 import os
 
-from .weights_release import sha256_of
+from ..release.manifest import sha256_of
 
 NAME = "manifest.json"
 FORMAT = 1

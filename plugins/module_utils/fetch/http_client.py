@@ -19,7 +19,7 @@ import urllib.parse
 import urllib.request
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from .fetch_base import Denied, FetchError, Missing, Transient, origin, public
+from .base import Denied, FetchError, Missing, Transient, origin, public
 
 JSON_LIMIT = 32 << 20  # bytes; the largest listings of public hubs are a few MB
 LONGEST_WAIT = 300.0  # seconds; what a server asks for beyond is cut

@@ -13,7 +13,7 @@ import re
 import shutil
 import stat
 
-from .weights_release import current, superfluous
+from .manifest import current, superfluous
 
 HOME = re.compile(r"^home *= *(\S+)", re.MULTILINE)
 

@@ -3,10 +3,9 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "testbed" / "hub"))
-
-import serve
 import waitress
+
+from testbed.hub import serve
 
 if __name__ == "__main__":
     server = waitress.create_server(serve.application(Path(sys.argv[1])), host="127.0.0.1", port=0, threads=8)

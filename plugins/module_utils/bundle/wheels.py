@@ -15,8 +15,8 @@ import urllib.parse
 import urllib.request
 from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
-from .bundle_files import Wanted, bring
-from .bundle_manifest import BundleError, sha256_of, write
+from .files import Wanted, bring
+from .manifest import BundleError, sha256_of, write
 
 # The names of before PEP 600, by the minor version of their glibc.
 LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}

@@ -15,8 +15,8 @@ import tempfile
 import urllib.parse
 from typing import Any, Dict, List
 
-from .bundle_files import Wanted, bring, from_near, run
-from .bundle_manifest import BundleError, sha256_of, write
+from .files import Wanted, bring, from_near, run
+from .manifest import BundleError, sha256_of, write
 
 KEY, REQUEST, PACKAGES, RELEASE = "key.asc", "request.json", "Packages", "InRelease"
 NEEDED = {"apt-get": "apt", "dpkg-deb": "dpkg", "gpg": "gnupg"}

@@ -33,7 +33,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from .tensor_files import (
+from ..release.manifest import sha256_of
+from ..tensors.model import (
     BIN_INDEX,
     DTYPES,
     HEADER_LIMIT,
@@ -50,7 +51,6 @@ from .tensor_files import (
     regular_file,
     safetensors_header,
 )
-from .weights_release import sha256_of
 
 ENGINE = 1  # part of the fingerprint: raise it when the same inputs give other files
 SHARD_BYTES = 2_000_000_000  # what a kill may cost; transformers' own default is 5 GB

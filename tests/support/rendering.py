@@ -12,10 +12,9 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook import Playbook
 from ansible.playbook.block import Block
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
-from gpu_facts import facts_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import facts_of
 
 from testbed.paths import CLONE
 
@@ -39,8 +38,6 @@ REGISTERED = {
 }
 TEMPLATE = {"ansible.builtin.template", "template"}
 DYNAMIC = {"include_role", "include_tasks"}
-
-init_plugin_loader()
 
 
 class Rendered(NamedTuple):

@@ -8,8 +8,8 @@ import stat
 import urllib.parse
 from typing import Any, Dict, List, Tuple
 
-from .fetch_base import STATE, FetchError, Item, Listing, Missing, Transient, human, origin, public, text_of, whole_of
-from .fetch_http import Client
+from .base import STATE, FetchError, Item, Listing, Missing, Transient, human, origin, public, text_of, whole_of
+from .http_client import Client
 
 HUB = "https://huggingface.co"
 PAGES = 1000  # of a listing; a server that always names a next page is left

@@ -15,8 +15,8 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from .fetch_base import Denied, FetchError, Item, Listing, Missing, Transient, origin, public, text_of, whole_of
-from .fetch_http import Client, login_in
+from .base import Denied, FetchError, Item, Listing, Missing, Transient, origin, public, text_of, whole_of
+from .http_client import Client, login_in
 
 POINTER_LIMIT = 1024  # bytes; docs/spec.md: "Pointer files must be less than 1024 bytes"
 POINTER_START = b"version https://git-lfs.github.com/spec/v"

@@ -1,0 +1,1 @@
+"""One published directory of weights and its manifest: publish, flip, verify, repair, roll back, remove."""
