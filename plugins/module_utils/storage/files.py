@@ -1,0 +1,108 @@
+"""Write files so that a kill or a power cut leaves the old content or the new one. Python 2.7 and 3.
+
+A file is written in five steps: a part beside it, its content synced, its name, and the directory's names synced. What
+a killed writer leaves behind is ``<name>.part``, which the next writer replaces.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import json
+import os
+import shutil
+
+PART = ".part"
+
+
+def remove(path):
+    """Remove a file or symlink that may be absent."""
+    try:
+        os.remove(path)
+    except (IOError, OSError) as error:
+        if error.errno != errno.ENOENT:
+            raise
+
+
+def sync_file(path):
+    """Write a file's content, or a directory's names, through to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder):
+    """Make new names in a directory outlive a power cut."""
+    sync_file(folder)
+
+
+def sync_tree(top):
+    """Write every file below a directory, and the directories, through to the disk."""
+    for parent, _folders, names in os.walk(top):
+        for name in names + ["."]:
+            sync_file(os.path.join(parent, name))
+
+
+def rename(part, path):
+    """Give a file that is on the disk its final name, and write the name through as well."""
+    os.rename(part, path)
+    sync_folder(os.path.dirname(path) or ".")
+
+
+def write(path, data, mode=0o644, durable=True):
+    """Replace a file's content (bytes) in one step; ``mode`` holds whatever the umask is.
+
+    Not ``durable``, nothing is synced: for what nobody misses after a power cut, such as a progress file.
+    """
+    part = path + PART
+    remove(part)  # never write through a link or into somebody else's file
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if durable:
+        rename(part, path)
+    else:
+        os.rename(part, path)
+
+
+def append(path, data):
+    """Append a line (bytes) to a journal and write it through; its reader ignores a line that a kill has cut."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def json_bytes(value, indent=2):
+    """Return a value as the text of a JSON file, keys sorted, in ASCII."""
+    return json.dumps(value, indent=indent, sort_keys=True).encode("utf-8") + b"\n"
+
+
+def write_json(path, value, durable=True):
+    """Replace a JSON file in one step."""
+    write(path, json_bytes(value), durable=durable)
+
+
+def link_or_copy(source, path):
+    """Give a file a second name, or copy it to another file system, in one step; the source may be a symlink."""
+    part, real = path + PART, os.path.realpath(source)
+    remove(part)
+    try:
+        os.link(real, part)
+    except OSError:  # another file system, or a directory on it that is not ours
+        shutil.copyfile(real, part)
+        os.chmod(part, 0o644)
+    sync_file(part)
+    rename(part, path)
