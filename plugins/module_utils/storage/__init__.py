@@ -1,1 +1,1 @@
-"""Files on a disk that may lose its power: one durable writer, one lock, one digest. Every other room writes through it."""
+"""Files on a disk that may lose power: one durable writer, one lock, one digest. Every room writes through it."""
