@@ -86,8 +86,8 @@ def append(path, data):
 
 
 def json_bytes(value, indent=2):
-    """Return a value as the text of a JSON file, keys sorted, in ASCII."""
-    return json.dumps(value, indent=indent, sort_keys=True).encode("utf-8") + b"\n"
+    """Return a value as the text of a JSON file, keys sorted, in ASCII; Python 2.7 writes the same bytes as 3."""
+    return json.dumps(value, indent=indent, sort_keys=True, separators=(",", ": ")).encode("utf-8") + b"\n"
 
 
 def write_json(path, value, durable=True):
