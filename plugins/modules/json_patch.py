@@ -47,9 +47,8 @@ def main():
     changes, after = patched(before, module.params["patch"])
     if changes and not module.check_mode:
         write(path + PART, after)
-        module.atomic_move(
-            path + PART, path
-        )  # not storage's rename: the file keeps its owner, mode and SELinux context
+        # Not the rename of storage: this one keeps the owner, mode and SELinux context of the file that is there.
+        module.atomic_move(path + PART, path)
     diff = {"before": json_bytes(before).decode("ascii"), "after": after.decode("ascii")}
     module.exit_json(changed=changes, diff=dict(diff, before_header=path, after_header=path))
 

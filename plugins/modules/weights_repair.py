@@ -11,8 +11,8 @@ short_description: Make the damaged files of a release again, alone
 description:
   - Fetches the small files of the sources, and of their weights only those that the damaged files are made from. Makes
     the damaged files of them and puts each in its place when all have the sha256 that the release's manifest says.
-  - Else nothing of the release is touched, O(ignore:repaired) is false and a warning says why; the caller then makes the
-    whole release anew.
+  - Else nothing of the release is touched, O(ignore:repaired) is false and a warning says why; the caller then makes
+    the whole release anew.
   - Nothing is fetched that is in O(staging) already; a run that was killed is taken up where it stopped.
   - In check mode nothing is done and success is assumed.
 options:
