@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import web_server
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.aria2 import seeder
