@@ -40,7 +40,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import receive
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.content import shortage
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.processes import stop
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.users import acting_as, own_all, owned
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.users import acting_as, give_to, make_folder
 
 
 def join(given, folder):
@@ -65,7 +65,7 @@ def complete(given, folder):
     manifest, stall = given["manifest"], given["stall"]
     if given["method"] == "p2p":
         return receive.await_swarm(given["work"], folder, manifest, stall)
-    owned(folder, given["user"])
+    make_folder(folder, given["user"])
     if given["method"] == "rsync":
         return receive.fetch_rsync(given["url"], folder, manifest, stall, limit=given["limit"], user=given["user"])
     with acting_as(given["user"]):
@@ -81,8 +81,8 @@ def step(given, folder):
             raise RuntimeError("%s came with another sha256 than the manifest's: run this again." % ", ".join(damaged))
         return True
     os.makedirs(given["work"], 0o755, exist_ok=True)
-    owned(os.path.dirname(folder), given["user"])
-    own_all(folder, given["user"])
+    make_folder(os.path.dirname(folder), given["user"])
+    give_to(folder, given["user"])
     if given["state"] == "complete":
         complete(given, folder)
         return True

@@ -54,7 +54,7 @@ reason: {description: Why everything must be made again; one sentence., type: st
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.base import FetchError
 from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, WeightsError, repair, said
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, WeightsError, repair, summary
 
 
 def main():
@@ -89,7 +89,7 @@ def main():
         module.fail_json(msg=str(error))
     if found["reason"]:
         module.warn(found["reason"])
-    module.exit_json(changed=found["repaired"], msg=found["reason"] or said(found), **found)
+    module.exit_json(changed=found["repaired"], msg=found["reason"] or summary(found), **found)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import web_server
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.processes import PROGRAMS, alive
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.serve import serve, stop_serving
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.users import owned
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.users import make_folder
 
 PORTS = {"http": 21090, "peer": 21091, "rsync": 21092}
 URLS = {"http": "http://%s:%d/%s", "rsync": "rsync://%s:%d/release/"}
@@ -62,7 +62,7 @@ def current(root):
 def started(given, release, manifest):
     """Start serving and return the facts that receivers need."""
     ports = {name: int(given["ports"].get(name, port)) for name, port in PORTS.items()}
-    work, method, address = owned(given["work"]), given["method"], given["address"]
+    work, method, address = make_folder(given["work"]), given["method"], given["address"]
     torrent = serve(
         work,
         method,

@@ -16,9 +16,8 @@ import torch
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
 from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options, fetch
 from ansible_collections.fastchat.fleet.plugins.module_utils.release import manifest as weights_release
-from ansible_collections.fastchat.fleet.plugins.module_utils.release import repair as weights_repair
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.publish import publish
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, patch, repair
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, patch, repair, summary
 
 from testbed.paths import IMPORTS
 from tests.support.standin_hub import git, served
@@ -265,4 +264,4 @@ def test_what_an_orphan_repaired_meanwhile_is_left_alone(tmp_path, hub):
     case = Case(tmp_path, hub, ["base", "delta"])
     found = repair(case.job, ["model-00001-of-00004.safetensors"], QUICK)
     assert found["repaired"] and found["made"] == [] and hub.seen == []
-    assert weights_repair.said(found) == "Made again: nothing; fetched 0 bytes (no file of weights)."
+    assert summary(found) == "Made again: nothing; fetched 0 bytes (no file of weights)."

@@ -1,8 +1,8 @@
-"""Of a damaged release only what is wrong: fetched, made and put in its place alone. Python >= 3.9.
+"""Repair a release: fetch, make and replace its damaged files only. Python >= 3.9.
 
-First the sources' small files come: configuration, tokenizer, index. They say which shards the damaged files are made
-from; those come next, and only the damaged files are made again. Each must have the sha256 that the release's manifest
-says, else nothing is touched, and the caller makes the whole release anew.
+The sources' small files are fetched first: configuration, tokenizer, index. They say which shards the damaged files are
+made from. Those shards are fetched next, and only the damaged files are made again. Each must have the sha256 that the
+release's manifest says; else nothing is touched, and the caller makes the whole release anew.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _made(job: Job, files: dict[str, Any], bad: list[str], options: Options, fou
     return target
 
 
-def said(found: dict[str, Any]) -> str:
+def summary(found: dict[str, Any]) -> str:
     """Return in one sentence what was repaired."""
     fetched = ", ".join(f"{source}: {', '.join(files)}" for source, files in sorted(found["fetched"].items()) if files)
     return (

@@ -14,7 +14,7 @@ from ..storage.files import remove
 from .aria2 import receiver
 from .content import THREADS, sizes, swarm_done, total_size, wrong
 from .processes import alive, start, stop, tail
-from .users import identity, written
+from .users import identity, write_for_group
 
 
 def join(state, folder, manifest, torrent, address, *, port, lifetime, stall, limit=0, user=None):
@@ -31,7 +31,7 @@ def join(state, folder, manifest, torrent, address, *, port, lifetime, stall, li
     # aria2 keeps a control file until it has everything. Without one, a file of full length may still have holes.
     if os.path.isdir(folder) and not os.path.exists(control):
         drop(folder, wrong(folder, manifest))
-    written(path, torrent, user)
+    write_for_group(path, torrent, user)
     command = receiver(path, os.path.dirname(folder), address, port, limit=limit, stall=stall)
     start(state, "aria2", command, lifetime, user)
     return True

@@ -9,7 +9,7 @@ from .aria2 import seeder
 from .content import wrong
 from .processes import PROGRAMS, await_port, start, stop
 from .torrent import torrent_of, with_tracker
-from .users import written
+from .users import write_for_group
 
 
 def rsync_daemon(release, address, port, fleet):
@@ -36,7 +36,7 @@ def torrent_info(release, manifest, cache):
         raise ValueError("%s in %s is not what its manifest says: repair the release first." % (damaged[0], release))
     info, _ = torrent_of(release, manifest, os.path.basename(release), os.urandom(16).hex())
     os.makedirs(os.path.dirname(cache), 0o755, exist_ok=True)
-    written(cache, info)
+    write_for_group(cache, info)
     return info
 
 
@@ -48,7 +48,7 @@ def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, 
     stop_serving(state)
     fleet = sorted({address, *fleet})
     if method == "rsync":
-        config = written(
+        config = write_for_group(
             os.path.join(state, "rsyncd.conf"), rsync_daemon(release, address, ports["rsync"], fleet).encode(), user
         )
         start(state, "rsync", ["rsync", "--daemon", "--no-detach", "--config=" + config], lifetime, user)
@@ -66,14 +66,14 @@ def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, 
     if method == "p2p":
         info = torrent_info(release, manifest, cache)
         settings["info_hash"] = hashlib.sha1(info, usedforsecurity=False).hexdigest()
-    program = written(os.path.join(state, "weights_server.py"), source.encode(), user)
-    config = written(os.path.join(state, "server.json"), json.dumps(settings).encode(), user)
+    program = write_for_group(os.path.join(state, "weights_server.py"), source.encode(), user)
+    config = write_for_group(os.path.join(state, "server.json"), json.dumps(settings).encode(), user)
     start(state, "server", [sys.executable, "-sE", program, config], lifetime, user)
     await_port(state, "server", address, ports["http"])
     if method == "p2p":
         host = "[%s]" % address if ":" in address else address
         info = with_tracker(info, "http://%s:%d/announce" % (host, ports["http"]))
-        torrent = written(os.path.join(state, "release.torrent"), info, user)
+        torrent = write_for_group(os.path.join(state, "release.torrent"), info, user)
         start(state, "aria2", seeder(torrent, os.path.dirname(release), address, ports["peer"], limit), lifetime, user)
         await_port(state, "aria2", address, ports["peer"])
     return info

@@ -33,7 +33,7 @@ def acting_as(user):
         os.setgroups(groups)
 
 
-def own_all(folder, user):
+def give_to(folder, user):
     """Give a directory that a broken-off run had sealed already back to the user who receives."""
     if not identity(user):
         return
@@ -43,7 +43,7 @@ def own_all(folder, user):
             os.chown(os.path.join(parent, name), account.pw_uid, account.pw_gid, follow_symlinks=False)
 
 
-def owned(folder, user=None):
+def make_folder(folder, user=None):
     """Make a directory, this user's when one is given, and return its path."""
     os.makedirs(folder, 0o755, exist_ok=True)
     if user and not os.geteuid():
@@ -51,7 +51,7 @@ def owned(folder, user=None):
     return folder
 
 
-def written(path, content, group=None):
+def write_for_group(path, content, group=None):
     """Write a small file (bytes) that only its owner and this user's group may read, and return its path."""
     write(path, content, mode=0o640)
     if group and not os.geteuid():
