@@ -11,7 +11,7 @@ def test_the_document_given_is_not_changed():
     assert document == {"a": {"x": 1}}
 
 
-def test_the_patched_file_is_the_same_on_every_host():
+def test_a_patched_file_has_sorted_keys_and_plain_ascii():
     assert patched({"b": 1, "a": {"x": "\u00e9"}}, {"a": {"y": None}}) == (
         True,
         b'{\n  "a": {\n    "x": "\\u00e9",\n    "y": null\n  },\n  "b": 1\n}\n',
