@@ -19,8 +19,15 @@ import time
 from pathlib import Path
 
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import server as weights_server
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import web_server
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.content import total_size, wrong
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.receive import (
+    await_swarm,
+    fetch_http,
+    fetch_rsync,
+    join,
+)
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.serve import serve, stop_serving
 
 PORTS = {"http": 6969, "peer": 6881, "rsync": 6873}
 
@@ -78,23 +85,23 @@ def agent(job: dict) -> None:
     manifest, work = job["manifest"], job["work"]
     if job["do"] == "serve":
         release, method, address = job["release"], job["method"], job["address"]
-        source = Path(weights_server.__file__).read_text()
+        source = Path(web_server.__file__).read_text()
         serving = {"fleet": job["fleet"], "lifetime": 3600, "cache": job["cache"], "source": source}
-        torrent = swarm.serve(work, method, release, manifest, address, ports=PORTS, **serving)
+        torrent = serve(work, method, release, manifest, address, ports=PORTS, **serving)
         print(base64.b64encode(torrent).decode())
         return
     folder = os.path.join(work, "in", "r")
     os.makedirs(os.path.dirname(folder))
     if job["method"] == "p2p":
         torrent = base64.b64decode(job["torrent"])
-        swarm.join(work, folder, manifest, torrent, job["address"], port=PORTS["peer"], lifetime=3600, stall=120)
-        swarm.await_swarm(work, folder, manifest, 120)
+        join(work, folder, manifest, torrent, job["address"], port=PORTS["peer"], lifetime=3600, stall=120)
+        await_swarm(work, folder, manifest, 120)
     elif job["method"] == "http":
         os.makedirs(folder)
-        swarm.fetch_http(f"http://{job['source']}:{PORTS['http']}/r", folder, manifest, 120)
+        fetch_http(f"http://{job['source']}:{PORTS['http']}/r", folder, manifest, 120)
     else:
-        swarm.fetch_rsync(f"rsync://{job['source']}:{PORTS['rsync']}/release/", folder, manifest, 120)
-    damaged = swarm.wrong(folder, manifest)
+        fetch_rsync(f"rsync://{job['source']}:{PORTS['rsync']}/release/", folder, manifest, 120)
+    damaged = wrong(folder, manifest)
     print(json.dumps({"damaged": damaged, "at": time.time()}))
 
 
@@ -117,13 +124,13 @@ def trial(root: Path, hosts: int, method: str, manifest: dict, *, mbit: float, s
         sent = net.sent() - sent
     finally:
         for place in places:
-            swarm.stop_serving(str(place))
+            stop_serving(str(place))
         net.close()
         shutil.rmtree(work, ignore_errors=True)
     if any(end["damaged"] for end in ends):
         raise RuntimeError(f"{method} to {hosts} hosts delivered damaged files.")
     times = sorted(end["at"] - began for end in ends)
-    size = swarm.total_size(manifest)
+    size = total_size(manifest)
     return {"last": times[-1], "median": statistics.median(times), "sent": sent / size}
 
 

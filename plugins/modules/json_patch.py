@@ -15,7 +15,7 @@ options:
 author: [fastchat-fleet]
 """
 EXAMPLES = r"""
-- name: Mend the class name of 2023
+- name: Repair the class name of 2023
   json_patch:
     path: /srv/model/tokenizer_config.json
     patch: {tokenizer_class: LlamaTokenizer}
@@ -26,7 +26,8 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.json_patch import merged
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.json_patch import patched
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.files import PART, json_bytes, write
 
 
 def main():
@@ -43,16 +44,13 @@ def main():
                 module.fail_json(msg="%s is not JSON (%s); fetch the file again." % (path, error))
     if not isinstance(before, dict):
         module.fail_json(msg="%s holds a %s at its top, wanted an object." % (path, type(before).__name__))
-    after = merged(before, module.params["patch"])
-    changed = after != before
-    text = json.dumps(after, indent=2, sort_keys=True) + "\n"
-    if changed and not module.check_mode:
-        temporary = path + ".part"
-        with open(temporary, "w") as stream:
-            stream.write(text)
-        module.atomic_move(temporary, path)
-    old = json.dumps(before, indent=2, sort_keys=True) + "\n"
-    module.exit_json(changed=changed, diff={"before": old, "after": text, "before_header": path, "after_header": path})
+    changes, after = patched(before, module.params["patch"])
+    if changes and not module.check_mode:
+        write(path + PART, after)
+        # Not the rename of storage: this one keeps the owner, mode and SELinux context of the file that is there.
+        module.atomic_move(path + PART, path)
+    diff = {"before": json_bytes(before).decode("ascii"), "after": after.decode("ascii")}
+    module.exit_json(changed=changes, diff=dict(diff, before_header=path, after_header=path))
 
 
 if __name__ == "__main__":

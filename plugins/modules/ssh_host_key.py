@@ -41,6 +41,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.ssh_keys impor
     keys_of,
     settings_of,
 )
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.files import remove, write
 
 TRIES = 6
 
@@ -53,25 +54,22 @@ def ask(module, words, good=(0,)):
     return said
 
 
-def replaced(module, path, name, line):
+def replace_line(module, path, name, line):
     """Have one line for a name in a file of known hosts, in one step."""
-    part = path + ".part"
+    text, draft = "", path + ".new"
     if os.path.exists(path):
         with open(path) as stream:
             text = stream.read()
     else:
-        text = ""
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
-    ask(module, ["ssh-keygen", "-R", name, "-f", part])  # also finds names that are hashed
-    with open(part) as stream:
+    write(draft, text.encode(), mode=0o600)
+    ask(module, ["ssh-keygen", "-R", name, "-f", draft])  # also finds names that are hashed
+    with open(draft) as stream:
         text = stream.read()
-    with open(part, "w") as stream:
-        stream.write(text + ("\n" if text and not text.endswith("\n") else "") + line + "\n")
-    os.replace(part, path)
-    if os.path.exists(part + ".old"):
-        os.remove(part + ".old")
+    text += "\n" if text and not text.endswith("\n") else ""
+    write(path, (text + line + "\n").encode(), mode=0o600)
+    remove(draft)
+    remove(draft + ".old")
 
 
 def main():
@@ -104,7 +102,7 @@ def main():
         module.fail_json(msg=str(fault))
     line = "%s %s %s" % (name, kind, key)
     if fresh and not module.check_mode:
-        replaced(module, files[0], name, line)
+        replace_line(module, files[0], name, line)
     module.exit_json(
         changed=fresh, line=line, path=files[0], diff={"before": "", "after": line + "\n" if fresh else ""}
     )

@@ -37,13 +37,16 @@ import base64
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import receive
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.content import shortage
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.processes import stop
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.users import acting_as, give_to, make_folder
 
 
 def join(given, folder):
     """Take part in the swarm; return whether that is new."""
     torrent = base64.b64decode(given["torrent"])
-    return swarm.join(
+    return receive.join(
         given["work"],
         folder,
         given["manifest"],
@@ -61,29 +64,29 @@ def complete(given, folder):
     """Wait for, or fetch, the last byte."""
     manifest, stall = given["manifest"], given["stall"]
     if given["method"] == "p2p":
-        return swarm.await_swarm(given["work"], folder, manifest, stall)
-    swarm.owned(folder, given["user"])
+        return receive.await_swarm(given["work"], folder, manifest, stall)
+    make_folder(folder, given["user"])
     if given["method"] == "rsync":
-        return swarm.fetch_rsync(given["url"], folder, manifest, stall, limit=given["limit"], user=given["user"])
-    with swarm.acting_as(given["user"]):
-        return swarm.fetch_http(given["url"], folder, manifest, stall)
+        return receive.fetch_rsync(given["url"], folder, manifest, stall, limit=given["limit"], user=given["user"])
+    with acting_as(given["user"]):
+        return receive.fetch_http(given["url"], folder, manifest, stall)
 
 
 def step(given, folder):
     """Take one step; return whether it changed something. RuntimeError has one sentence."""
     if given["state"] == "sealed":
-        swarm.stop(given["work"], "aria2")
-        damaged = swarm.seal(folder, given["manifest"])
+        stop(given["work"], "aria2")
+        damaged = receive.seal(folder, given["manifest"])
         if damaged:
             raise RuntimeError("%s came with another sha256 than the manifest's: run this again." % ", ".join(damaged))
         return True
     os.makedirs(given["work"], 0o755, exist_ok=True)
-    swarm.owned(os.path.dirname(folder), given["user"])
-    swarm.own_all(folder, given["user"])
+    make_folder(os.path.dirname(folder), given["user"])
+    give_to(folder, given["user"])
     if given["state"] == "complete":
         complete(given, folder)
         return True
-    short = swarm.shortage(folder, given["manifest"])
+    short = shortage(folder, given["manifest"])
     if short:
         raise RuntimeError(short)
     return given["method"] == "p2p" and join(given, folder)

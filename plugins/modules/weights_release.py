@@ -12,7 +12,7 @@ description:
   - Releases lie in C(root/releases/<digest>), each with its manifest.json; C(root/current) links to one.
   - C(present) says whether the release is there and right, and points C(current) to it.
   - C(published) describes O(source), writes all through to the disk, renames it to its digest and flips C(current).
-  - C(mended) puts the files of O(source), if they are what the manifest says, in the place of the release's own.
+  - C(repaired) puts the files of O(source), if they are what the manifest says, in the place of the release's own.
   - C(rolled_back) flips C(current) to the release that was used before, if that is whole.
   - C(pruned) removes all but the last O(keep) releases; never the current one.
 options:
@@ -20,7 +20,7 @@ options:
   state:
     description: What is wanted.
     type: str
-    choices: [present, published, mended, rolled_back, pruned]
+    choices: [present, published, repaired, rolled_back, pruned]
     default: present
   digest: {description: Name of the release; the digest of all its inputs., type: str}
   source: {description: The finished directory on the same file system., type: path}
@@ -55,22 +55,22 @@ import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.history import (
+    current,
+    differences,
+    inputs_of,
+    previous,
+    superfluous,
+)
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import (
     MANIFEST,
     ReleaseError,
-    current,
     damaged,
     described,
-    differences,
     files_below,
-    flip,
-    inputs_of,
-    mended,
-    previous,
-    publish,
     read_json,
-    superfluous,
 )
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.publish import flip, publish, put_repaired
 
 
 def present(asked, dry):
@@ -97,7 +97,7 @@ def published(asked, dry):
     return {"changed": True, "published": True, "diff": {"before": "", "after": asked["digest"] + "\n"}}
 
 
-def mend(asked, dry):
+def repaired(asked, dry):
     """Put what is in the source in its place."""
     if not dry:
         release = os.path.join(asked["root"], "releases", asked["digest"])
@@ -106,7 +106,7 @@ def mend(asked, dry):
             if made[name] != files.get(name):
                 said = "%s in %s is not what the manifest of %s says; publish the whole release again."
                 raise ReleaseError(said % (name, asked["source"], release))
-        mended(asked["root"], asked["digest"], asked["source"], files_below(asked["source"]))
+        put_repaired(asked["root"], asked["digest"], asked["source"], files_below(asked["source"]))
         shutil.rmtree(asked["source"])
     return {"changed": True, "published": True}
 
@@ -137,7 +137,13 @@ def pruned(asked, dry):
 
 def main():
     """Map arguments, check mode and errors onto one of the five."""
-    states = {"present": present, "published": published, "mended": mend, "rolled_back": rolled_back, "pruned": pruned}
+    states = {
+        "present": present,
+        "published": published,
+        "repaired": repaired,
+        "rolled_back": rolled_back,
+        "pruned": pruned,
+    }
     spec = {
         "root": {"type": "path", "required": True},
         "state": {"type": "str", "choices": sorted(states), "default": "present"},
@@ -150,7 +156,7 @@ def main():
         "keep": {"type": "int", "default": 2},
     }
     required = [("state", "present", ["digest"])]
-    required += [("state", state, ["digest", "source"]) for state in ("published", "mended")]
+    required += [("state", state, ["digest", "source"]) for state in ("published", "repaired")]
     module = AnsibleModule(argument_spec=spec, required_if=required, supports_check_mode=True)
     try:
         result = states[module.params["state"]](module.params, module.check_mode)

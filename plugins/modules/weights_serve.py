@@ -43,8 +43,10 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import server as weights_server
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import web_server
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.processes import PROGRAMS, alive
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.serve import serve, stop_serving
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.users import make_folder
 
 PORTS = {"http": 21090, "peer": 21091, "rsync": 21092}
 URLS = {"http": "http://%s:%d/%s", "rsync": "rsync://%s:%d/release/"}
@@ -60,8 +62,8 @@ def current(root):
 def started(given, release, manifest):
     """Start serving and return the facts that receivers need."""
     ports = {name: int(given["ports"].get(name, port)) for name, port in PORTS.items()}
-    work, method, address = swarm.owned(given["work"]), given["method"], given["address"]
-    torrent = swarm.serve(
+    work, method, address = make_folder(given["work"]), given["method"], given["address"]
+    torrent = serve(
         work,
         method,
         release,
@@ -73,7 +75,7 @@ def started(given, release, manifest):
         limit=given["limit"],
         user=given["user"],
         cache=os.path.join(given["root"], "torrents", os.path.basename(release)),
-        source=weights_server.__loader__.get_source(weights_server.__name__),
+        source=web_server.__loader__.get_source(web_server.__name__),
     )
     host = "[%s]" % address if ":" in address else address
     parts = {"http": (host, ports["http"], os.path.basename(release)), "rsync": (host, ports["rsync"])}
@@ -99,9 +101,9 @@ def main():
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, required_if=needed)
     given = module.params
     if given["state"] == "stopped":
-        running = any(swarm.alive(given["work"], what) for what in swarm.PROGRAMS)
+        running = any(alive(given["work"], what) for what in PROGRAMS)
         if running and not module.check_mode:
-            swarm.stop_serving(given["work"])
+            stop_serving(given["work"])
         module.exit_json(changed=running)
     try:
         release, manifest = current(given["root"])

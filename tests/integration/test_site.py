@@ -111,7 +111,7 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
     # because each host makes its own release, a bundle because there is a way out (package_source points at nothing),
     # an interpreter and FastChat from git because nobody asked for them, of the two firewalls one, and what the other
     # has, TLS between the hosts because it is off; nothing else may be.
-    weights = ("Mend | ", "Fetch | ", "Convert | ", "Apply_delta | ", "Publish | ", "Distribute | ")
+    weights = ("Repair | ", "Fetch | ", "Convert | ", "Apply_delta | ", "Publish | ", "Distribute | ")
     firewall = ("Firewalld | ", "Nftables | ")
     tls = (
         "Refuse | ",
@@ -301,7 +301,7 @@ def test_a_damaged_tokenizer_is_mended_without_fetching_weights(site):
     runner = site.run("--tags=weights")
     assert runner.rc == 0, words(runner)
     assert {host for host, _task in changed(runner)} == {"gpu01"}
-    (found,) = [result for host, task, result in results(runner, "ok") if task.startswith("Mend | ")]
+    (found,) = [result for host, task, result in results(runner, "ok") if task.startswith("Repair | ")]
     assert found["made"] == ["special_tokens_map.json"]
     assert found["fetched"] == {"base": [], "delta": []} and found["bytes_fetched"] < 10_000_000
     site.on("gpu01", "bash", "-c", f"cmp {CURRENT}/special_tokens_map.json /srv/was && rm /srv/was")

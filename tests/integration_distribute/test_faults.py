@@ -8,11 +8,19 @@ import time
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import server as weights_server
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import web_server
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.aria2 import seeder
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.content import sizes
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.processes import alive, start, stop
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.receive import (
+    await_swarm,
+    fetch_http,
+    fetch_rsync,
+    join,
+    seal,
+)
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.serve import serve, stop_serving
 
 pytestmark = pytest.mark.skipif(not shutil.which("aria2c"), reason="needs aria2c (Debian's package aria2)")
 RATE = 2_000_000
@@ -34,7 +42,7 @@ class Fleet:
 
     def serve(self, limit=RATE, method="p2p"):
         fleet = [f"127.0.0.{number + 1}" for number in range(9)]
-        source = Path(weights_server.__file__).read_text()
+        source = Path(web_server.__file__).read_text()
         how = {
             "ports": self.ports,
             "fleet": fleet,
@@ -43,7 +51,7 @@ class Fleet:
             "source": source,
         }
         where = str(self.root / "0"), method, str(self.release), self.manifest, "127.0.0.1"
-        self.torrent = swarm.serve(*where, limit=limit, **how)
+        self.torrent = serve(*where, limit=limit, **how)
 
     def folder(self, number):
         return str(self.root / str(number) / "in" / "d1")
@@ -57,27 +65,27 @@ class Fleet:
             self.torrent,
             f"127.0.0.{number + 1}",
         )
-        swarm.join(*where, port=FIRST_PORT + 10 + number, lifetime=120, stall=STALL, limit=limit)
+        join(*where, port=FIRST_PORT + 10 + number, lifetime=120, stall=STALL, limit=limit)
 
     def reached(self, number, share, patience=60):
         """Wait until a host has a share of the release on its disk."""
         until = time.monotonic() + patience
-        while swarm.sizes(self.folder(number), self.manifest) < share * 12_000_000:
+        while sizes(self.folder(number), self.manifest) < share * 12_000_000:
             assert time.monotonic() < until, "never came so far"
             time.sleep(0.05)
 
     def kill(self, number, what="aria2"):
         state = str(self.root / str(number))
-        os.killpg(swarm.alive(state, what), signal.SIGKILL)
-        while swarm.alive(state, what):
+        os.killpg(alive(state, what), signal.SIGKILL)
+        while alive(state, what):
             time.sleep(0.01)
 
     def finish(self, number):
-        swarm.await_swarm(str(self.root / str(number)), self.folder(number), self.manifest, STALL)
+        await_swarm(str(self.root / str(number)), self.folder(number), self.manifest, STALL)
 
     def sealed(self, number):
-        swarm.stop(str(self.root / str(number)), "aria2")
-        assert swarm.seal(self.folder(number), self.manifest) == []
+        stop(str(self.root / str(number)), "aria2")
+        assert seal(self.folder(number), self.manifest) == []
         assert described(self.folder(number)) == self.manifest["files"]
 
 
@@ -86,7 +94,7 @@ def fleet(tmp_path):
     made = Fleet(tmp_path)
     yield made
     for number in range(9):
-        swarm.stop_serving(str(tmp_path / str(number)))
+        stop_serving(str(tmp_path / str(number)))
 
 
 def test_a_peer_that_vanishes_is_survived(fleet):
@@ -107,8 +115,8 @@ def test_a_peer_that_serves_wrong_bytes_is_survived(fleet):
     for name in ("a.bin", "b.bin"):
         (bad / name).write_bytes(bytes((bad / name).stat().st_size))
     (fleet.root / "8" / "t").write_bytes(fleet.torrent)
-    liar = swarm.seeder(str(fleet.root / "8" / "t"), str(bad.parent), "127.0.0.9", FIRST_PORT + 18, 0)
-    swarm.start(str(fleet.root / "8"), "aria2", liar, 120)
+    liar = seeder(str(fleet.root / "8" / "t"), str(bad.parent), "127.0.0.9", FIRST_PORT + 18, 0)
+    start(str(fleet.root / "8"), "aria2", liar, 120)
     fleet.join(1, limit=0)
     fleet.join(2, limit=0)
     for number in (1, 2):
@@ -124,7 +132,7 @@ def test_when_the_source_dies_others_that_have_all_pieces_are_enough(fleet):
     fleet.reached(2, 0.2)
     for what in ("aria2", "server"):
         fleet.kill(0, what)
-    assert swarm.sizes(fleet.folder(2), fleet.manifest) < 11_000_000, "the source died too late to test anything"
+    assert sizes(fleet.folder(2), fleet.manifest) < 11_000_000, "the source died too late to test anything"
     fleet.finish(2)
     fleet.sealed(2)
 
@@ -137,11 +145,11 @@ def test_when_pieces_are_lost_it_is_said_and_goes_on_when_the_source_is_back(fle
         fleet.kill(0, what)
     with pytest.raises(RuntimeError, match="of 12000000 bytes and for 8 seconds no host sent more"):
         fleet.finish(1)
-    kept = swarm.sizes(fleet.folder(1), fleet.manifest)
+    kept = sizes(fleet.folder(1), fleet.manifest)
     assert kept > 3_000_000
     fleet.serve()
     fleet.join(1)
-    assert swarm.sizes(fleet.folder(1), fleet.manifest) >= kept
+    assert sizes(fleet.folder(1), fleet.manifest) >= kept
     fleet.finish(1)
     fleet.sealed(1)
 
@@ -164,10 +172,10 @@ def test_a_receive_killed_anywhere_goes_on(fleet, share):
     fleet.join(1)
     fleet.reached(1, share)
     fleet.kill(1)
-    before = swarm.sizes(fleet.folder(1), fleet.manifest)
+    before = sizes(fleet.folder(1), fleet.manifest)
     control = os.path.exists(fleet.folder(1) + ".aria2")
     fleet.join(1)
-    assert not control or swarm.sizes(fleet.folder(1), fleet.manifest) >= before
+    assert not control or sizes(fleet.folder(1), fleet.manifest) >= before
     fleet.finish(1)
     fleet.sealed(1)
 
@@ -179,21 +187,21 @@ def test_rsync_goes_on_and_serves_the_fleet_only(fleet):
     half = (fleet.release / "a.bin").read_bytes()[:4_000_000]
     Path(fleet.folder(1), "a.bin").write_bytes(half)
     url = f"rsync://127.0.0.1:{fleet.ports['rsync']}/release/"
-    swarm.fetch_rsync(url, fleet.folder(1), fleet.manifest, STALL)
+    fetch_rsync(url, fleet.folder(1), fleet.manifest, STALL)
     fleet.sealed(1)
 
 
 @pytest.mark.parametrize("method", ["http", "rsync", "p2p"])
 def test_who_lacks_a_few_files_receives_them_alone(fleet, method):
-    """How a damaged release is mended: with a manifest of its damaged files, by HTTP where others are a swarm."""
+    """How a damaged release is repaired: with a manifest of its damaged files, by HTTP where others are a swarm."""
     fleet.serve(method=method)
     os.makedirs(fleet.folder(1))
     fleet.manifest = {"files": {"b.bin": fleet.manifest["files"]["b.bin"]}}
     if method == "rsync":
         url = f"rsync://127.0.0.1:{fleet.ports['rsync']}/release/"
-        swarm.fetch_rsync(url, fleet.folder(1), fleet.manifest, STALL)
+        fetch_rsync(url, fleet.folder(1), fleet.manifest, STALL)
     else:
-        swarm.fetch_http(f"http://127.0.0.1:{fleet.ports['http']}/d1", fleet.folder(1), fleet.manifest, STALL)
+        fetch_http(f"http://127.0.0.1:{fleet.ports['http']}/d1", fleet.folder(1), fleet.manifest, STALL)
     assert os.listdir(fleet.folder(1)) == ["b.bin"]
     fleet.sealed(1)
 

@@ -11,6 +11,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.ssh_keys impor
     keys_of,
     settings_of,
 )
+from ansible_collections.fastchat.fleet.plugins.modules.ssh_host_key import replace_line
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +95,22 @@ def test_what_the_tools_print_is_read():
     assert settings_of("user root\nhostname gpu02\nidentityfile a\nidentityfile b\n")["identityfile"] == "a"
     text = "# gpu02:22 SSH-2.0\ngpu02 ssh-rsa AAAA\n@cert-authority * ssh-rsa CC\n\n|1|x|y ssh-ed25519 BBBB note\n"
     assert keys_of(text) == {"ssh-rsa": "AAAA", "ssh-ed25519": "BBBB"}
+
+
+class Controller:
+    """The one thing that replacing a line wants of an Ansible module."""
+
+    def run_command(self, words):
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+
+def test_an_accepted_key_replaces_the_old_ones_of_its_host_alone(keys, tmp_path):
+    path, old, new = tmp_path / "new" / "known_hosts", keys["old", "ed25519"][0], keys["new", "ed25519"][0]
+    other, line = f"gpu03 ssh-ed25519 {old}\n", f"gpu02 ssh-ed25519 {new}"
+    replace_line(Controller(), str(path), "gpu02", line)
+    assert path.read_text() == f"{line}\n"
+    path.write_text(f"gpu02 ssh-ed25519 {old}\n{other}".rstrip("\n"))
+    replace_line(Controller(), str(path), "gpu02", line)
+    assert path.read_text() == f"{other}{line}\n"
+    assert path.stat().st_mode & 0o777 == 0o600 and list(path.parent.iterdir()) == [path]

@@ -2,22 +2,22 @@ import hashlib
 import os
 
 import pytest
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.history import (
+    by_use,
+    current,
+    differences,
+    previous,
+    superfluous,
+)
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import (
     RECORD,
     ReleaseError,
-    by_use,
-    current,
     damaged,
     described,
-    differences,
-    flip,
-    mended,
-    previous,
-    publish,
     read_json,
-    superfluous,
     suspects,
 )
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.publish import flip, publish, put_repaired
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_publishing_the_same_digest_again_replaces_what_was_there(root):
     assert os.listdir(root / "releases") == ["a"]
 
 
-def test_mending_keeps_the_files_that_were_linked_from_the_release_itself(root):
+def test_repairing_keeps_the_files_that_were_linked_from_the_release_itself(root):
     folder = release(root, "a", b"abc")
     kept = (folder / "sub" / "config").stat().st_ino
     source = root / "staging"
@@ -82,7 +82,7 @@ def test_mending_keeps_the_files_that_were_linked_from_the_release_itself(root):
     assert not source.exists()
 
 
-def test_mending_puts_only_the_named_files_and_keeps_the_manifest(root):
+def test_repairing_puts_only_the_named_files_and_keeps_the_manifest(root):
     folder = release(root, "a", b"abc")
     manifest, kept = (folder / "manifest.json").stat().st_ino, (folder / "sub" / "config").stat().st_ino
     (folder / "weights").write_bytes(b"abx")
@@ -91,7 +91,7 @@ def test_mending_puts_only_the_named_files_and_keeps_the_manifest(root):
     (source / "sub").mkdir(parents=True)
     (source / "weights").write_bytes(b"abc")
     (source / "sub" / "config").write_bytes(b"later")
-    mended(str(root), "a", str(source), ["weights"])
+    put_repaired(str(root), "a", str(source), ["weights"])
     assert (root / "current" / "weights").read_bytes() == b"abc"
     assert (folder / "sub" / "config").stat().st_ino == kept and (folder / "manifest.json").stat().st_ino == manifest
     assert damaged(str(folder), read_json(str(folder / "manifest.json"))) == []

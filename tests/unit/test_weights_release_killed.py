@@ -19,7 +19,8 @@ from testbed.paths import IMPORTS
 
 PUBLISH = (
     "import sys\n"
-    "from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described, publish\n"
+    "from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described\n"
+    "from ansible_collections.fastchat.fleet.plugins.module_utils.release.publish import publish\n"
     "root, digest, source = sys.argv[1:]\n"
     "print('begun', flush=True)\n"
     "publish(root, digest, source, {'inputs': {}, 'files': described(source)})\n"

@@ -8,8 +8,12 @@ import time
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import server as weights_server
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import web_server
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.content import shortage
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.processes import alive, start, stop
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.receive import fetch_http, seal
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.serve import torrent_info
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.torrent import piece_length, torrent_of
 
 
 def release(folder, sizes):
@@ -29,7 +33,7 @@ def served(tmp_path):
     (root / "unlisted").write_text("no")
     names = [*manifest["files"], "link"]
     settings = {"address": "127.0.0.1", "root": str(root), "digest": "d1", "names": names, "info_hash": "ab" * 20}
-    server = weights_server.Server(port=0, allowed=["127.0.0.1", "127.0.0.3"], **settings)
+    server = web_server.Server(port=0, allowed=["127.0.0.1", "127.0.0.3"], **settings)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def get(path, source="127.0.0.1", **headers):
@@ -47,7 +51,7 @@ def served(tmp_path):
 
 def test_a_torrent_has_the_files_hashes_and_the_private_flag(tmp_path):
     manifest = release(tmp_path / "d", {"a": 300_000, "b/c": 500_000, "empty": 0})
-    raw, info_hash = swarm.torrent_of(str(tmp_path / "d"), manifest, "d", "salt")
+    raw, info_hash = torrent_of(str(tmp_path / "d"), manifest, "d", "salt")
     whole = (tmp_path / "d/a").read_bytes() + (tmp_path / "d/b/c").read_bytes()
     pieces = b"".join(hashlib.sha1(whole[at : at + (1 << 18)]).digest() for at in range(0, len(whole), 1 << 18))  # noqa: S324
     files = b"5:filesld6:lengthi300000e4:pathl1:aeed6:lengthi500000e4:pathl1:b1:ceee"
@@ -57,13 +61,13 @@ def test_a_torrent_has_the_files_hashes_and_the_private_flag(tmp_path):
         pieces,
     )
     assert info_hash == hashlib.sha1(raw).hexdigest()  # noqa: S324
-    assert swarm.torrent_of(str(tmp_path / "d"), manifest, "d", "other")[1] != info_hash
+    assert torrent_of(str(tmp_path / "d"), manifest, "d", "other")[1] != info_hash
 
 
 def test_hashes_of_a_large_release_stay_small():
-    assert swarm.piece_length(10) == 1 << 18
+    assert piece_length(10) == 1 << 18
     for total in (10**8, 14 * 10**9, 140 * 10**9):
-        assert total / swarm.piece_length(total) <= 8192
+        assert total / piece_length(total) <= 8192
 
 
 @pytest.mark.parametrize(
@@ -119,7 +123,7 @@ def test_http_goes_on_where_it_was_cut(served, tmp_path):
     folder.mkdir(parents=True)
     # The first half is not the source's: it must still be there afterwards, because only the rest was asked for.
     (folder / "a.bin").write_bytes(bytes(2_000_000))
-    swarm.fetch_http(served.url, str(folder), served.manifest, 5)
+    fetch_http(served.url, str(folder), served.manifest, 5)
     got, whole = (folder / "a.bin").read_bytes(), (served.root / "a.bin").read_bytes()
     assert got[:2_000_000] == bytes(2_000_000) and got[2_000_000:] == whole[2_000_000:]
 
@@ -129,10 +133,10 @@ def test_wrong_bytes_are_named_and_fetched_again(served, tmp_path):
     folder.mkdir(parents=True)
     (folder / "a.bin").write_bytes(bytes(1000))
     (folder / "stray").write_text("no")
-    swarm.fetch_http(served.url, str(folder), served.manifest, 5)
-    assert swarm.seal(str(folder), served.manifest) == ["a.bin"]
-    swarm.fetch_http(served.url, str(folder), served.manifest, 5)
-    assert swarm.seal(str(folder), served.manifest) == []
+    fetch_http(served.url, str(folder), served.manifest, 5)
+    assert seal(str(folder), served.manifest) == ["a.bin"]
+    fetch_http(served.url, str(folder), served.manifest, 5)
+    assert seal(str(folder), served.manifest) == []
     assert described(str(folder)) == served.manifest["files"]
 
 
@@ -140,37 +144,37 @@ def test_a_link_among_received_files_is_never_followed(served, tmp_path):
     folder = tmp_path / "in" / "d1"
     folder.mkdir(parents=True)
     (folder / "a.bin").symlink_to(served.root / "a.bin")
-    assert "a.bin" in swarm.seal(str(folder), served.manifest)
+    assert "a.bin" in seal(str(folder), served.manifest)
     assert not (folder / "a.bin").exists() and (served.root / "a.bin").exists()
 
 
 def test_a_source_that_is_gone_is_one_sentence(tmp_path):
     manifest = {"files": {"a": {"size": 5, "sha256": ""}}}
     with pytest.raises(RuntimeError, match="0 of 5 bytes and for 1 seconds no host sent more"):
-        swarm.fetch_http("http://127.0.0.1:1/d1", str(tmp_path), manifest, 1)
+        fetch_http("http://127.0.0.1:1/d1", str(tmp_path), manifest, 1)
 
 
 def test_too_little_room_is_said_before_the_first_byte(tmp_path):
-    assert "needs 1000000000 MB more" in swarm.shortage(str(tmp_path / "d"), {"files": {"a": {"size": 10**15}}})
-    assert swarm.shortage(str(tmp_path / "d"), {"files": {"a": {"size": 10}}}) == ""
+    assert "needs 1000000000 MB more" in shortage(str(tmp_path / "d"), {"files": {"a": {"size": 10**15}}})
+    assert shortage(str(tmp_path / "d"), {"files": {"a": {"size": 10}}}) == ""
 
 
 def test_what_was_started_ends_by_itself(tmp_path):
-    swarm.start(str(tmp_path), "x", ["sleep", "60"], 1)
-    assert swarm.alive(str(tmp_path), "x")
+    start(str(tmp_path), "x", ["sleep", "60"], 1)
+    assert alive(str(tmp_path), "x")
     time.sleep(2)
-    assert not swarm.alive(str(tmp_path), "x")
+    assert not alive(str(tmp_path), "x")
 
 
 def test_stop_ends_what_was_started_and_nothing_else(tmp_path):
-    swarm.start(str(tmp_path), "x", ["sleep", "60"], 60)
-    assert swarm.stop(str(tmp_path), "x") and not swarm.alive(str(tmp_path), "x")
+    start(str(tmp_path), "x", ["sleep", "60"], 60)
+    assert stop(str(tmp_path), "x") and not alive(str(tmp_path), "x")
     (tmp_path / "x.pid").write_text(f"{os.getpid()} 1")  # our own number, another time of start
-    assert not swarm.stop(str(tmp_path), "x")
+    assert not stop(str(tmp_path), "x")
 
 
 def test_a_damaged_release_is_not_handed_on(tmp_path):
     manifest = release(tmp_path / "d", {"a": 300_000})
     (tmp_path / "d/a").write_bytes(bytes(300_000))
     with pytest.raises(ValueError, match="a in .* is not what its manifest says"):
-        swarm.torrent_info(str(tmp_path / "d"), manifest, str(tmp_path / "torrents/d"))
+        torrent_info(str(tmp_path / "d"), manifest, str(tmp_path / "torrents/d"))

@@ -1,1 +1,5 @@
-"""One published directory of weights and its manifest: publish, flip, verify, repair, roll back, remove."""
+"""The published weights of a model: manifest, history, publishing, repair, and what may be removed from a host.
+
+``publish`` and ``repair`` write below one model's directory and its staging, ``leftovers`` removes what nobody uses,
+``manifest`` notes times; ``history``, ``json_patch`` and ``plan`` write nothing.
+"""

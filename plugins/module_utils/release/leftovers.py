@@ -4,8 +4,6 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-import errno
-import fcntl
 import glob
 import io
 import os
@@ -13,7 +11,8 @@ import re
 import shutil
 import stat
 
-from .manifest import current, superfluous
+from ..storage.locks import is_held
+from .history import current, superfluous
 
 HOME = re.compile(r"^home *= *(\S+)", re.MULTILINE)
 
@@ -24,7 +23,7 @@ def paths_of(folder):
     A process that ends meanwhile uses nothing; what this user may not read of another's is left out (we are root).
     """
     found = set()
-    for name in ["exe", "cwd"] + ["fd/" + number for number in listed(folder + "/fd")]:
+    for name in ["exe", "cwd"] + ["fd/" + number for number in names_in(folder + "/fd")]:
         try:
             found.add(os.readlink(os.path.join(folder, name)))
         except OSError:
@@ -40,7 +39,7 @@ def paths_of(folder):
     return found
 
 
-def listed(folder):
+def names_in(folder):
     """Return the names in a directory, [] when there is none."""
     try:
         return os.listdir(folder)
@@ -52,7 +51,7 @@ def used_paths(proc="/proc"):
     """Return every path that any process of this host names, but this one's own."""
     own = str(os.getpid())
     found = set()
-    for pid in listed(proc):
+    for pid in names_in(proc):
         if pid.isdigit() and pid != own:
             found |= paths_of(os.path.join(proc, pid))
     return found
@@ -61,23 +60,6 @@ def used_paths(proc="/proc"):
 def is_used(folder, used):
     """Return whether any of these paths is a folder or below it."""
     return any(path == folder or path.startswith(folder + "/") for path in used)
-
-
-def is_held(lock):
-    """Return whether somebody holds a flock(1) on a file."""
-    try:
-        descriptor = os.open(lock, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (IOError, OSError) as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            return True
-        raise
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def size_of(top):

@@ -1,8 +1,8 @@
-"""Of a damaged release only what is wrong: fetched, made and put in its place alone. Python >= 3.9.
+"""Repair a release: fetch, make and replace its damaged files only. Python >= 3.9.
 
-First the sources' small files come: configuration, tokenizer, index. They say which shards the damaged files are made
-from; those come next, and only the damaged files are made again. Each must have the sha256 that the release's manifest
-says, else nothing is touched, and the caller makes the whole release anew.
+The sources' small files are fetched first: configuration, tokenizer, index. They say which shards the damaged files are
+made from. Those shards are fetched next, and only the damaged files are made again. Each must have the sha256 that the
+release's manifest says; else nothing is touched, and the caller makes the whole release anew.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from ..convert.engine import Part, convert
 from ..fetch.base import human
 from ..fetch.engine import Options, fetch, locked
+from ..storage.digests import sha256_of
+from ..storage.files import write
 from ..tensors.model import (
     BIN_INDEX,
     MODEL_FILES,
@@ -24,8 +26,9 @@ from ..tensors.model import (
     read_tensors,
     read_weight_map,
 )
-from .json_patch import merged
-from .manifest import MANIFEST, mended, sha256_of
+from .json_patch import patched
+from .manifest import MANIFEST
+from .publish import put_repaired
 
 SMALL = ("*.json", "*.model", "*.txt", "*.jinja")  # all that a conversion reads besides weights
 
@@ -56,7 +59,7 @@ class Job(NamedTuple):
     @property
     def work(self) -> str:
         """Return the directory in which the damaged files are made."""
-        return os.path.join(self.staging, "mend")
+        return os.path.join(self.staging, "repair")
 
 
 def wrong(folder: str, names: list[str], files: dict[str, Any]) -> dict[str, str]:
@@ -132,27 +135,25 @@ def needed(
 
 
 def patch(folder: str, patches: dict[str, Any]) -> None:
-    """Merge keys into JSON files, written as the module json_patch writes them; an absent file is made."""
+    """Merge keys into JSON files, as the module json_patch does; an absent file is made."""
     for name, keys in patches.items():
         before = read_json(folder, name) if os.path.lexists(os.path.join(folder, name)) else {}
-        after = merged(before, keys)
-        if after != before:
-            with open(os.path.join(folder, name + ".part"), "w", encoding="utf-8") as stream:
-                stream.write(json.dumps(after, indent=2, sort_keys=True) + "\n")
-            os.rename(os.path.join(folder, name + ".part"), os.path.join(folder, name))
+        changes, text = patched(before, keys)
+        if changes:
+            write(os.path.join(folder, name), text)
 
 
-def mend(job: Job, damaged: list[str], options: Options) -> dict[str, Any]:
+def repair(job: Job, damaged: list[str], options: Options) -> dict[str, Any]:
     """Make the damaged files of a release again and put them in their places.
 
-    Returns mended, made (names), fetched ({source: files, without the small ones}), bytes_fetched, and the reason, one
-    sentence, when it can only be done by making everything; then nothing of the release was touched. Raises FetchError
-    and WeightsError.
+    Returns repaired, made (names), fetched ({source: files, without the small ones}), bytes_fetched, and the reason,
+    one sentence, when it can only be done by making everything; then nothing of the release was touched. Raises
+    FetchError and WeightsError.
     """
     with open(os.path.join(job.release, MANIFEST), encoding="utf-8") as stream:
         files = json.load(stream)["files"]
-    found: dict[str, Any] = {"mended": False, "made": [], "fetched": {}, "bytes_fetched": 0, "reason": ""}
-    # A killed playbook leaves its module running: wait for it, it may have mended everything meanwhile.
+    found: dict[str, Any] = {"repaired": False, "made": [], "fetched": {}, "bytes_fetched": 0, "reason": ""}
+    # A killed playbook leaves its module running: wait for it, it may have repaired everything meanwhile.
     with locked(job.work, options.lock_wait):
         try:
             bad = sorted(wrong(job.release, damaged, files))
@@ -163,8 +164,8 @@ def mend(job: Job, damaged: list[str], options: Options) -> dict[str, Any]:
                     f"{name}, made again, has sha256 {differs[name] or 'none'}, its manifest says "
                     f"{files[name]['sha256']}: the sources or the converter are not what they were."
                 )
-            mended(job.root, job.digest, target, bad)
-            found.update(mended=True, made=bad)
+            put_repaired(job.root, job.digest, target, bad)
+            found.update(repaired=True, made=bad)
         except EverythingError as error:
             found["reason"] = f"{error} So everything is fetched and made again."
         shutil.rmtree(job.work)
@@ -197,8 +198,8 @@ def _made(job: Job, files: dict[str, Any], bad: list[str], options: Options, fou
     return target
 
 
-def said(found: dict[str, Any]) -> str:
-    """Return in one sentence what was mended."""
+def summary(found: dict[str, Any]) -> str:
+    """Return in one sentence what was repaired."""
     fetched = ", ".join(f"{source}: {', '.join(files)}" for source, files in sorted(found["fetched"].items()) if files)
     return (
         f"Made again: {', '.join(found['made']) or 'nothing'}; fetched {human(found['bytes_fetched'])} "

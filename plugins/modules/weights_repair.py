@@ -6,13 +6,13 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 DOCUMENTATION = r"""
-module: weights_mend
+module: weights_repair
 short_description: Make the damaged files of a release again, alone
 description:
   - Fetches the small files of the sources, and of their weights only those that the damaged files are made from. Makes
     the damaged files of them and puts each in its place when all have the sha256 that the release's manifest says.
-  - Else nothing of the release is touched, O(ignore:mended) is false and a warning says why; the caller then makes the
-    whole release anew.
+  - Else nothing of the release is touched, O(ignore:repaired) is false and a warning says why; the caller then makes
+    the whole release anew.
   - Nothing is fetched that is in O(staging) already; a run that was killed is taken up where it stopped.
   - In check mode nothing is done and success is assumed.
 options:
@@ -33,8 +33,8 @@ options:
 author: [fastchat-fleet]
 """
 EXAMPLES = r"""
-- name: Mend one file
-  weights_mend:
+- name: Repair one file
+  weights_repair:
     root: /srv/fastchat/models/m
     digest: 0f3a
     damaged: [tokenizer.json]
@@ -44,7 +44,7 @@ EXAMPLES = r"""
     ansible_python_interpreter: /opt/fastchat/env/bin/python
 """
 RETURN = r"""
-mended: {description: Whether the release is whole now., type: bool, returned: always}
+repaired: {description: Whether the release is whole now., type: bool, returned: always}
 made: {description: Files that were made again., type: list, elements: str, returned: always}
 fetched: {description: Files of weights that were needed by source., type: dict, returned: always}
 bytes_fetched: {description: Bytes that came., type: int, returned: always}
@@ -54,11 +54,11 @@ reason: {description: Why everything must be made again; one sentence., type: st
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.base import FetchError
 from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, WeightsError, mend, said
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, WeightsError, repair, summary
 
 
 def main():
-    """Map arguments, check mode and errors onto mend."""
+    """Map arguments, check mode and errors onto repair."""
     spec = {
         "root": {"type": "path", "required": True},
         "digest": {"type": "str", "required": True},
@@ -76,7 +76,7 @@ def main():
     if module.check_mode:
         msg = "Would be made again: %s." % ", ".join(given["damaged"])
         module.exit_json(
-            changed=True, mended=True, made=given["damaged"], fetched={}, bytes_fetched=0, reason="", msg=msg
+            changed=True, repaired=True, made=given["damaged"], fetched={}, bytes_fetched=0, reason="", msg=msg
         )
     sources = {
         name: dict(source, revision=given["revisions"].get(name, source.get("revision", "")))
@@ -84,12 +84,12 @@ def main():
     }
     job = Job(given["root"], given["digest"], given["staging"], sources, given["patches"], given["output"])
     try:
-        found = mend(job, given["damaged"], Options(workers=given["workers"], token=given["token"] or ""))
+        found = repair(job, given["damaged"], Options(workers=given["workers"], token=given["token"] or ""))
     except (FetchError, WeightsError, OSError) as error:
         module.fail_json(msg=str(error))
     if found["reason"]:
         module.warn(found["reason"])
-    module.exit_json(changed=found["mended"], msg=found["reason"] or said(found), **found)
+    module.exit_json(changed=found["repaired"], msg=found["reason"] or summary(found), **found)
 
 
 if __name__ == "__main__":

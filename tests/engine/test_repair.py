@@ -16,8 +16,8 @@ import torch
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
 from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options, fetch
 from ansible_collections.fastchat.fleet.plugins.module_utils.release import manifest as weights_release
-from ansible_collections.fastchat.fleet.plugins.module_utils.release import repair as weights_mend
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, mend, patch
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.publish import publish
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, patch, repair, summary
 
 from testbed.paths import IMPORTS
 from tests.support.standin_hub import git, served
@@ -67,7 +67,7 @@ class Case:
         convert(first, second, target, output=output, shard_bytes=shard_bytes)
         patch(target, PATCHES["target"])
         manifest = {"inputs": {}, "files": weights_release.described(target)}
-        weights_release.publish(self.job.root, "d", target, manifest)
+        publish(self.job.root, "d", target, manifest)
         self.release = folder / "model" / "releases" / "d"
         self.was = content(self.release)
         self.tidy()
@@ -87,8 +87,8 @@ class Case:
         manifest = weights_release.read_json(str(self.release / "manifest.json"))
         return weights_release.damaged(str(self.release), manifest, full=True)
 
-    def mended(self):
-        return mend(self.job, self.damaged(), QUICK)
+    def repaired(self):
+        return repair(self.job, self.damaged(), QUICK)
 
     def fetched(self):
         """Return the names of the large files that were asked for, by source."""
@@ -126,8 +126,8 @@ def test_only_what_the_damaged_shards_are_made_from_is_fetched(tmp_path, hub, ou
         case.rot(*bad)
         wanted = case.wanted(*bad)
         assert wanted < everything
-        found = case.mended()
-        assert found["mended"] and found["made"] == bad and not found["reason"]
+        found = case.repaired()
+        assert found["repaired"] and found["made"] == bad and not found["reason"]
         assert case.fetched() == wanted
         assert {(side, name) for side, names in found["fetched"].items() for name in names} == wanted
         large = sum((tmp_path / "made" / side / name).stat().st_size for side, name in wanted)
@@ -146,8 +146,8 @@ def test_small_files_need_no_file_of_weights(tmp_path, hub, kind):
     small = ["config.json", "special_tokens_map.json", "tokenizer.json", "model.safetensors.index.json"]
     case.rot(*small[:2], small[3])
     (case.release / small[2]).unlink()
-    found = case.mended()
-    assert found["mended"] and sorted(found["made"]) == sorted(small)
+    found = case.repaired()
+    assert found["repaired"] and sorted(found["made"]) == sorted(small)
     assert case.fetched() == set() and found["bytes_fetched"] < 10_000
     assert content(case.release) == case.was
 
@@ -157,13 +157,13 @@ def test_a_damaged_index_is_made_of_the_shards_themselves(tmp_path, hub):
     bad = ["model-00002-of-00004.safetensors", "model.safetensors.index.json"]
     wanted = case.wanted(bad[0])
     case.rot(*bad)
-    assert case.mended()["made"] == bad
+    assert case.repaired()["made"] == bad
     assert case.fetched() == wanted and content(case.release) == case.was
     case.tidy()
     case.rot(bad[1])
     (case.release / bad[0]).unlink()
-    found = case.mended()
-    assert not found["mended"] and "index is damaged too" in found["reason"] and not case.fetched()
+    found = case.repaired()
+    assert not found["repaired"] and "index is damaged too" in found["reason"] and not case.fetched()
 
 
 @pytest.mark.parametrize("kind", ["bin", "safetensors"])
@@ -173,7 +173,7 @@ def test_of_a_whole_model_the_same_file_or_what_it_was_converted_from(tmp_path, 
     bad = [shards[2], "model.safetensors.index.json"]
     wanted = {("whole", shards[2])} if kind == "safetensors" else case.wanted(shards[2])
     case.rot(*bad)
-    assert case.mended()["made"] == bad
+    assert case.repaired()["made"] == bad
     assert case.fetched() == wanted and len(wanted) < SHARDS["whole"] + (kind == "bin")
     assert content(case.release) == case.was
 
@@ -181,10 +181,10 @@ def test_of_a_whole_model_the_same_file_or_what_it_was_converted_from(tmp_path, 
 def test_a_single_file_of_weights_needs_everything_but_its_tokenizer_does_not(tmp_path, hub):
     case = Case(tmp_path, hub, ["base", "delta"], shard_bytes=10**9)
     case.rot("tokenizer.json")
-    assert case.mended()["mended"] and case.fetched() == set() and content(case.release) == case.was
+    assert case.repaired()["repaired"] and case.fetched() == set() and content(case.release) == case.was
     case.rot("model.safetensors")
-    found = case.mended()
-    assert not found["mended"] and found["reason"].count("\n") == 0 and case.fetched() == set()
+    found = case.repaired()
+    assert not found["repaired"] and found["reason"].count("\n") == 0 and case.fetched() == set()
     assert "model.safetensors is the only file of weights" in found["reason"]
 
 
@@ -199,11 +199,11 @@ def test_what_comes_out_otherwise_is_not_put_in_place(tmp_path, hub):
         hub.publish(f"{part}.git", work)
     case.rot(bad, "tokenizer.json")
     before = content(case.release)
-    found = case.mended()
-    assert not found["mended"] and content(case.release) == before
+    found = case.repaired()
+    assert not found["repaired"] and content(case.release) == before
     assert found["reason"].startswith("tokenizer.json, made again, has sha256 ") and found["reason"].count("\n") == 0
     assert found["reason"].endswith("So everything is fetched and made again.")
-    assert not (tmp_path / "staging" / "mend").exists()
+    assert not (tmp_path / "staging" / "repair").exists()
 
 
 def test_downloads_that_were_kept_are_used(tmp_path, hub):
@@ -212,20 +212,20 @@ def test_downloads_that_were_kept_are_used(tmp_path, hub):
         fetch(source, str(tmp_path / "staging" / side), QUICK)
     hub.seen.clear()
     case.rot("model-00001-of-00004.safetensors")
-    assert case.mended()["mended"]
+    assert case.repaired()["repaired"]
     assert case.fetched() == set() and content(case.release) == case.was
 
 
 CHILD = """
 import json, sys
 from ansible_collections.fastchat.fleet.plugins.module_utils.release import manifest as weights_release
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, Options, mend
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, Options, repair
 job = Job(*json.loads(sys.argv[1]))
 print("go", flush=True)
 bad = weights_release.damaged(job.release, weights_release.read_json(job.release + "/manifest.json"), full=True)
 if bad:
-    assert mend(job, bad, Options(retries=1, timeout=10))["mended"]
-    assert not __import__("os").path.exists(job.staging + "/mend")  # else the role's tidy task removes it
+    assert repair(job, bad, Options(retries=1, timeout=10))["repaired"]
+    assert not __import__("os").path.exists(job.staging + "/repair")  # else the role's tidy task removes it
 """
 
 
@@ -255,13 +255,13 @@ def test_killed_at_any_moment_the_next_run_ends_the_same(tmp_path, hub):
         while not run(generator.random() * calm):  # killed again, on top
             kills += 1
             now = content(case.release)
-            assert set(now) - {name + ".new" for name in bad} == set(case.was)
+            assert set(now) - {name + ".part" for name in bad} == set(case.was)
             assert all(now[name] == case.was[name] for name in set(case.was) - set(bad))
         assert content(case.release) == case.was
 
 
-def test_what_an_orphan_mended_meanwhile_is_left_alone(tmp_path, hub):
+def test_what_an_orphan_repaired_meanwhile_is_left_alone(tmp_path, hub):
     case = Case(tmp_path, hub, ["base", "delta"])
-    found = mend(case.job, ["model-00001-of-00004.safetensors"], QUICK)
-    assert found["mended"] and found["made"] == [] and hub.seen == []
-    assert weights_mend.said(found) == "Made again: nothing; fetched 0 bytes (no file of weights)."
+    found = repair(case.job, ["model-00001-of-00004.safetensors"], QUICK)
+    assert found["repaired"] and found["made"] == [] and hub.seen == []
+    assert summary(found) == "Made again: nothing; fetched 0 bytes (no file of weights)."

@@ -1,6 +1,7 @@
 """A release over HTTP, and the tracker of its swarm, for the fleet's addresses only. Python >= 3.9, nothing else.
 
-Also a program, ``weights_server.py config.json``, because it outlives the Ansible module that starts it.
+Also a program, ``weights_server.py config.json`` on the host, because it outlives the Ansible module that starts it.
+Its text is copied there, so it imports nothing of ours.
 """
 
 import ipaddress

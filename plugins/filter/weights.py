@@ -1,0 +1,19 @@
+"""Filters of vicuna_weights: who makes a release, whether it is there, and what of it a host receives."""
+
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.plan import (
+    is_published,
+    makes_release,
+    receive_plan,
+)
+
+
+class FilterModule:
+    """Names for templates."""
+
+    def filters(self) -> dict:
+        """Return the filters by name."""
+        return {
+            "weights_is_published": is_published,
+            "weights_makes_release": makes_release,
+            "weights_receive_plan": receive_plan,
+        }

@@ -1,0 +1,99 @@
+"""Publish a directory of weights as a release, put repaired files in place, and flip ``current``. Python 2.7 and 3.
+
+All that is written here goes to ``releases/<digest>`` and ``current`` of one model.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import shutil
+
+from ..storage.files import PART, link_or_copy, remove, rename, sync_tree, write_json
+from .history import current
+from .manifest import MANIFEST, RECORD, TIMES, files_below, note_times, read_json, time_of
+
+
+def make_readable(folder):
+    """Let the service read what root wrote under whatever umask; a hard link is somebody else's file and stays so."""
+    for parent, _folders, files in os.walk(folder):
+        os.chmod(parent, 0o755)  # noqa: S103  (weights are no secret)
+        for name in files:
+            path = os.path.join(parent, name)
+            if os.stat(path).st_nlink == 1:
+                os.chmod(path, 0o644)
+
+
+def publish(root, digest, source, manifest):
+    """Rename one finished directory to ``releases/<digest>`` with its manifest and flip ``current`` to it.
+
+    Everything is on the disk before it gets its name. A broken release of that name is repaired file by file, so that a
+    service that reads it meanwhile finds each file either old or new.
+    """
+    release = os.path.join(root, "releases", digest)
+    write_json(os.path.join(source, MANIFEST), manifest)
+    make_readable(source)
+    note_times(source, manifest["files"])
+    sync_tree(source)
+    if not os.path.isdir(os.path.dirname(release)):
+        os.makedirs(os.path.dirname(release), 0o755)
+    if os.path.isdir(release):
+        replace_files(release, source)
+    else:
+        rename(source, release)
+    flip(root, digest)
+    remove(os.path.join(release, RECORD))  # not before: it tells a conversion that its target is finished
+    if os.path.isdir(source):
+        os.rename(source, source + PART)  # half removed, it must not look finished
+        shutil.rmtree(source + PART, ignore_errors=True)
+
+
+def replace_files(release, source):
+    """Put each file of a finished directory in the place of a release's own, its manifest last; drop what is left over.
+
+    Hard links, so that the source stays whole: a run that is killed in between does all of it again.
+    """
+    link_files(release, source, files_below(source) + [TIMES, MANIFEST])
+    for name in set(files_below(release)) - set(files_below(source)):
+        os.remove(os.path.join(release, name))
+
+
+def link_files(release, source, names):
+    """Put files of a directory in the place of a release's own, each in one step; what is linked from there stays."""
+    for name in names:
+        final = os.path.join(release, name)
+        if not os.path.isdir(os.path.dirname(final)):
+            os.makedirs(os.path.dirname(final), 0o755)
+        remove(final + PART)
+        if not (os.path.exists(final) and os.path.samefile(os.path.join(source, name), final)):
+            link_or_copy(os.path.join(source, name), final)
+
+
+def put_repaired(root, digest, source, names):
+    """Put files that were compared with a release's manifest in the place of its damaged ones, and make it current.
+
+    The manifest stays. Hard links, so that the source stays whole: a run that is killed in between does it again.
+    """
+    release = os.path.join(root, "releases", digest)
+    make_readable(source)
+    sync_tree(source)
+    link_files(release, source, names)
+    times = read_json(os.path.join(release, TIMES), {})
+    times.update((name, time_of(os.path.join(release, name))) for name in names)
+    write_json(os.path.join(release, TIMES), times)
+    sync_tree(release)
+    flip(root, digest)
+
+
+def flip(root, digest):
+    """Point ``current`` to a release in one step; return whether it pointed elsewhere."""
+    if current(root) == digest:
+        return False
+    part = os.path.join(root, "current" + PART)
+    remove(part)
+    os.symlink(os.path.join("releases", digest), part)
+    rename(part, os.path.join(root, "current"))
+    # The time of the directory is the time of its last use: what pruning and rollback go by.
+    os.utime(os.path.join(root, "releases", digest), None)
+    return True
