@@ -73,7 +73,9 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import FetchError, Options, fetch, resolve
+    from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import fetch, resolve
+    from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.errors import FetchError
+    from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
 except (ImportError, SyntaxError):  # Python 2.7: said below, in a sentence
     fetch = None
 

@@ -11,8 +11,9 @@ import urllib.parse
 import urllib.request
 from typing import Any, Dict, List, NamedTuple
 
-from ..fetch.base import FetchError
-from ..fetch.engine import Options, fetch
+from ..fetch.engine import fetch
+from ..fetch.errors import FetchError
+from ..fetch.options import Options
 from .manifest import BundleError, sha256_of
 
 
