@@ -149,8 +149,8 @@ def bundle_sources(model: dict, manifest: dict, bundle: str) -> dict:
             sums = {name: entry["sha256"] for name, entry in sorted(files.items())}
             found[source] = {"kind": "path", "url": url, "sha256": sums}
         else:
-            listed = [{"name": name, **entry} for name, entry in sorted(files.items())]
-            found[source] = {"kind": "http", "url": url, "files": listed}
+            entries = [{"name": name, **entry} for name, entry in sorted(files.items())]
+            found[source] = {"kind": "http", "url": url, "files": entries}
     return found
 
 

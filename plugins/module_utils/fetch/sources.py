@@ -23,14 +23,14 @@ def checked_source(source: Dict[str, Any]) -> Dict[str, Any]:
         raise FetchError("a source of kind %s wants a url." % known["kind"])
     if not known["revision"] and known["kind"] in ("git_lfs", "hub"):
         raise FetchError("the source %s wants a revision: a commit, a tag or a branch." % public_or_text(known["url"]))
-    listed = known["kind"] == "http"
-    if listed and not known["files"]:
+    by_list = known["kind"] == "http"
+    if by_list and not known["files"]:
         raise FetchError("a source of kind http wants files: a list of {name, sha256}.")
     for entry in known["files"]:
-        if isinstance(entry, dict) != listed:
+        if isinstance(entry, dict) != by_list:
             raise FetchError(
                 "files has %r, wanted %s."
-                % (entry, "{name, sha256} for kind http" if listed else "a file name pattern")
+                % (entry, "{name, sha256} for kind http" if by_list else "a file name pattern")
             )
     return known
 
