@@ -50,12 +50,12 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Fetch Vicuna, pinned
-  weights_fetch:
+  fastchat.fleet.weights_fetch:
     source: {url: https://huggingface.co/lmsys/vicuna-7b-v1.5, revision: 3321f76e3f527bd14065daf69dad9344000a201d}
     dest: /srv/fastchat/staging/vicuna-7b-v1.5/whole
 
 - name: Ask which commit a branch stands for
-  weights_fetch:
+  fastchat.fleet.weights_fetch:
     source: {url: https://huggingface.co/lmsys/vicuna-7b-v1.5, revision: main}
     resolve_only: true
 """

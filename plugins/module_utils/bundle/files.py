@@ -5,7 +5,6 @@ that fetches weights: resumed at any byte, checked, several at a time.
 """
 
 import os
-import subprocess
 import urllib.parse
 import urllib.request
 from typing import Any, Dict, List, NamedTuple
@@ -16,25 +15,6 @@ from ..fetch.options import Options
 from ..storage.digests import sha256_of
 from ..storage.files import link_or_copy
 from .manifest import BundleError
-
-
-def run(command: List[str], what: str, **options: Any) -> str:
-    """Return a command's standard output; raises BundleError with its last line of error."""
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        check=False,
-        env=dict(os.environ, LC_ALL="C.UTF-8"),
-        **options,
-    )
-    if done.returncode:
-        lines = (
-            [line for line in done.stderr.splitlines() if line.startswith("E: ")] or done.stderr.splitlines() or ["-"]
-        )
-        raise BundleError("%s: %s." % (what, lines[-1].replace("E: ", "").rstrip(".")))
-    return done.stdout
 
 
 class BundleFile(NamedTuple):

@@ -18,7 +18,8 @@ from typing import Any, Dict, List
 
 from ..storage import files as storage
 from ..storage.digests import sha256_of
-from .files import BundleFile, fill_folder, found_near, run
+from .command import run
+from .files import BundleFile, fill_folder, found_near
 from .manifest import BundleError, write
 
 KEYS, REQUEST, REPOMD = "keys", "request.json", "repodata/repomd.xml"

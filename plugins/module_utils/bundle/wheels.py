@@ -115,7 +115,7 @@ def accepted_of(report: Dict[str, Any], wanted: List[Requirement]) -> List[Bundl
 
 
 def ensure(lock: str, dest: str, target: Target, near: List[str], check_mode: bool = False) -> Dict[str, Any]:
-    """Bring ``dest`` to hold one wheel for each entry of a lock (its text); return what ``fill_folder`` does, and how many.
+    """Fill ``dest`` with one wheel for each entry of a lock (its text); return what ``fill_folder`` does, and wheels.
 
     A directory that is complete costs reading it, and asks nobody. Raises BundleError.
     """

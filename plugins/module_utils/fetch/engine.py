@@ -76,13 +76,13 @@ def fetch(source: Dict[str, Any], dest: str, options: Options = Options()) -> Di
         raise FetchError("%s: %s." % (where, (error.strerror or str(error)).lower())) from None
 
 
-def _fetched(source: Dict[str, Any], dest: str, options: Options, keep: Tuple) -> Dict[str, Any]:
-    """Do what ``fetch`` says with a checked source; ``keep`` is the lock's descriptor, () in check mode."""
+def _fetched(source: Dict[str, Any], dest: str, options: Options, inherited: Tuple) -> Dict[str, Any]:
+    """Do what ``fetch`` says with a checked source; ``inherited`` is the lock's descriptor, () in check mode."""
     begun, state = time.monotonic(), State(dest)
     identity = {key: source[key] for key in ("kind", "files", "sha256", "revision")}
     identity["url"] = public_or_text(source["url"])
     known = state.revision if state.source == identity else ""
-    with opened(source, options, dest, keep) as asked:
+    with opened(source, options, dest, inherited) as asked:
         commit = asked.resolved()
         if commit and known == commit and all(state.unchanged(name) for name in state.files):
             names = sorted(state.files)
@@ -174,7 +174,7 @@ def run_all(items: List[Item], missing: List[Item], state: State, options: Optio
                 return
             digest = Task(item, state.folder, progress, stop, options).run()
             mark = source_stamp(item) if not (item.sha256 or item.blob) else item.blob
-            state.keep(item._replace(blob=mark), digest)
+            state.remember(item._replace(blob=mark), digest)
         except BaseException as error:
             failed.append(error)
             stop.set()

@@ -1,4 +1,4 @@
-"""The guide's way without its price: git fetches the pointers, our own client the objects, each once, to its place.
+"""Weights of a git-lfs repository: git fetches the pointers, our own client the objects, each straight to its place.
 
 Git's part is in git_remote.py, the server's in lfs_batch.py; git-lfs itself is not needed. Python >= 3.6.
 """
@@ -37,7 +37,7 @@ def listing(git: Git, client: Client, revision: str, commit: str) -> Listing:
     )
 
 
-def workshop(dest: str, writable: bool) -> str:
+def pointer_folder(dest: str, writable: bool) -> str:
     """Return a new temporary directory for the pointers, beside the destination if we may write there.
 
     What a killed run left there is removed: the caller holds the destination's lock.
@@ -52,18 +52,18 @@ def workshop(dest: str, writable: bool) -> str:
 
 
 @contextlib.contextmanager
-def opened(source: Dict[str, Any], options: Options, dest: str, keep: Tuple) -> Iterator[Source]:
+def opened(source: Dict[str, Any], options: Options, dest: str, inherited: Tuple) -> Iterator[Source]:
     """Yield a source of kind git_lfs, its pointers in a temporary directory that goes with it.
 
-    ``keep`` are descriptors that git holds open too: the lock of ``dest``, () while it is not held.
+    ``inherited`` are descriptors that git holds open too: the lock of ``dest``, () while it is not held.
     """
     url, token = source["url"], options.token
     # Servers take a token as the password of any user; Basic is what git-lfs itself sends.
     login = ("token", token) if token else login_in(url)
     client = Client(url, basic(*login) if login else "", options.timeout)
-    folder = workshop(dest, bool(keep) and not options.check_mode)
+    folder = pointer_folder(dest, bool(inherited) and not options.check_mode)
     try:
-        git = Git(url, folder, login or netrc_login(client.home[1]), options.timeout, keep)
+        git = Git(url, folder, login or netrc_login(client.home[1]), options.timeout, inherited)
         yield Source(
             lambda: git.resolved(source["revision"]),
             lambda commit: listing(git, client, source["revision"], commit),

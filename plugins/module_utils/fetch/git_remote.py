@@ -18,14 +18,14 @@ class Git:
     """A bare repository of pointers in a temporary directory, and the remote it is filled from."""
 
     def __init__(
-        self, url: str, folder: str, login: Optional[Tuple[str, str]], timeout: float, keep: Tuple = ()
+        self, url: str, folder: str, login: Optional[Tuple[str, str]], timeout: float, inherited: Tuple = ()
     ) -> None:
         """Prepare the environment; a login reaches git through GIT_ASKPASS, never through its arguments.
 
-        ``keep`` are descriptors that git holds open too: a lock then outlives us as long as an orphaned git does.
+        ``inherited`` are descriptors that git holds open too: a lock then outlives us as long as an orphaned git does.
         """
         origin(url)
-        self.url, self.folder, self.keep = public(url), folder, keep
+        self.url, self.folder, self.inherited = public(url), folder, inherited
         self.environment = dict(
             os.environ,
             LC_ALL="C",
@@ -55,7 +55,7 @@ class Git:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=self.environment,
-                pass_fds=self.keep,
+                pass_fds=self.inherited,
                 check=False,
             )
         except FileNotFoundError:
@@ -148,7 +148,7 @@ class Git:
 
     def stream(self, identity: str) -> "GitStream":
         """Return an object as something to read from; git's objects may be large when a repository does without LFS."""
-        return GitStream(self.command("-C", self.bare, "cat-file", "blob", identity), self.environment, self.keep)
+        return GitStream(self.command("-C", self.bare, "cat-file", "blob", identity), self.environment, self.inherited)
 
     def lfs_url(self, commit: str) -> str:
         """Return the LFS server: ``lfs.url`` of .lfsconfig, else what docs/api/server-discovery.md derives."""
@@ -168,7 +168,7 @@ class Git:
 class GitStream:
     """Standard output of ``git cat-file`` as a readable."""
 
-    def __init__(self, command: List[str], environment: Dict[str, str], keep: Tuple) -> None:
+    def __init__(self, command: List[str], environment: Dict[str, str], inherited: Tuple) -> None:
         """Start git."""
         self.process = subprocess.Popen(
             command,
@@ -176,7 +176,7 @@ class GitStream:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
-            pass_fds=keep,
+            pass_fds=inherited,
         )
 
     def readinto(self, buffer: Any) -> int:

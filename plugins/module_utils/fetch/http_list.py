@@ -46,7 +46,7 @@ def size_of(client: Client, url: str) -> int:
 
 
 @contextlib.contextmanager
-def opened(source: Dict[str, Any], options: Options, _dest: str, _keep: Tuple) -> Iterator[Source]:
+def opened(source: Dict[str, Any], options: Options, _dest: str, _inherited: Tuple) -> Iterator[Source]:
     """Yield a source of kind http; the token goes to the host of its url, or of its first file."""
     home = source["url"] or str(source["files"][0].get("url", ""))
     client = Client(home, "Bearer " + options.token if options.token else "", options.timeout)

@@ -81,7 +81,7 @@ def item_of(client: Client, endpoint: str, repository: str, commit: str, entry: 
 
 
 @contextlib.contextmanager
-def opened(source: Dict[str, Any], options: Options, _dest: str, _keep: Tuple) -> Iterator[Source]:
+def opened(source: Dict[str, Any], options: Options, _dest: str, _inherited: Tuple) -> Iterator[Source]:
     """Yield a source of kind hub; a mirror and a token may also come from the environment, as with huggingface_hub."""
     endpoint, repository = endpoint_and_repository(
         source["url"], source["endpoint"] or os.environ.get("HF_ENDPOINT", "")

@@ -89,9 +89,9 @@ class Batch:
             raise FetchError("%s answered no basic LFS batch: check the URL, or use another kind of source." % where)
         by_oid = {text_of(entry, "oid"): entry for entry in entries if isinstance(entry, dict)}
         for name, pointer in wanted:
-            self.keep(name, pointer, by_oid.get(pointer.oid, {}), where)
+            self.remember(name, pointer, by_oid.get(pointer.oid, {}), where)
 
-    def keep(self, name: str, pointer: Pointer, entry: Dict[str, Any], where: str) -> None:
+    def remember(self, name: str, pointer: Pointer, entry: Dict[str, Any], where: str) -> None:
         """Remember one object's link, or raise what the server says about it."""
         error, actions = entry.get("error"), entry.get("actions")
         action = actions.get("download") if isinstance(actions, dict) else None

@@ -61,6 +61,6 @@ def item_of(root: str, path: str) -> Item:
 
 
 @contextlib.contextmanager
-def opened(source: Dict[str, Any], _options: Options, _dest: str, _keep: Tuple) -> Iterator[Source]:
+def opened(source: Dict[str, Any], _options: Options, _dest: str, _inherited: Tuple) -> Iterator[Source]:
     """Yield a source of kind path."""
     yield Source(lambda: "", lambda _commit: listing(source["url"]))

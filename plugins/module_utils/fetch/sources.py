@@ -36,13 +36,13 @@ def checked_source(source: Dict[str, Any]) -> Dict[str, Any]:
 
 
 @contextlib.contextmanager
-def opened(source: Dict[str, Any], options: Options, dest: str = "", keep: Tuple = ()) -> Iterator[Source]:
+def opened(source: Dict[str, Any], options: Options, dest: str = "", inherited: Tuple = ()) -> Iterator[Source]:
     """Yield a checked source, to be asked for its revision, then for its files: each again when that may help.
 
-    ``dest`` is where the files will go, and ``keep`` the descriptor of its lock: both are absent where nothing may be
-    written.
+    ``dest`` is where the files will go, and ``inherited`` the descriptor of its lock, which git holds open too. Both
+    are absent where nothing may be written.
     """
-    with KINDS[source["kind"]](source, options, dest, keep) as asked:
+    with KINDS[source["kind"]](source, options, dest, inherited) as asked:
         yield Source(
             lambda: retried(asked.resolved, options.retries),
             lambda commit: retried(lambda: asked.listing(commit), options.retries),

@@ -25,11 +25,11 @@ def part_size(item: Item, dest: str) -> int:
     return facts.st_size if facts and facts.st_nlink == 1 and facts.st_size <= item.size else 0
 
 
-def check_space(rest: List[Item], dest: str) -> None:
+def check_space(missing: List[Item], dest: str) -> None:
     """Raise FetchError when what is still to come does not fit: before the first byte, counting what is there."""
     needed = there = 0
     device = os.stat(dest).st_dev
-    for item in rest:
+    for item in missing:
         if item.link and os.stat(item.link).st_dev == device:
             continue
         finished = plain_file(os.path.join(dest, item.name))

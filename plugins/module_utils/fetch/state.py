@@ -46,7 +46,7 @@ class State:
             return entry.get("sha256") == item.sha256 and self.unchanged(item.name)
         return bool(item.blob) and entry.get("blob") == item.blob and self.unchanged(item.name)
 
-    def keep(self, item: Item, sha256: str) -> None:
+    def remember(self, item: Item, sha256: str) -> None:
         """Remember a finished file; written at most once a second, since there may be many small ones."""
         facts = os.stat(os.path.join(self.folder, item.name))
         entry = {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns, "sha256": sha256, "blob": item.blob}

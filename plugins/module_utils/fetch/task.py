@@ -32,9 +32,9 @@ class Task:
         """Leave the file at its place and return its sha256; raises FetchError, a cut ``.part`` stays to go on with."""
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         path_below(self.folder, self.item.name)  # again: what was made meanwhile may be a link
-        there = self.kept()
-        if there:
-            return there
+        sha256 = self.finished_before()
+        if sha256:
+            return sha256
         if self.item.link and self.linked():
             return self.finish()
         for last in (False, True):
@@ -48,7 +48,7 @@ class Task:
                 raise FetchError("%s came twice with %s: the source is damaged." % (self.item.name, fault))
         raise AssertionError("unreachable")
 
-    def kept(self) -> str:
+    def finished_before(self) -> str:
         """Return the sha256 of a file that is at its place already and is right; make room when it is not."""
         facts = plain_file(self.path)
         if facts and self.item.size in (-1, facts.st_size) and (self.item.sha256 or self.item.blob):

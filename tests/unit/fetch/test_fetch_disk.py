@@ -24,7 +24,7 @@ def test_a_size_beyond_the_disk_is_refused_before_the_first_byte(hub, tmp_path):
     assert not hub.requests("/lfs-objects/") and not hub.requests("/objects/batch")
 
 
-def test_space_counts_what_is_files_below(tmp_path):
+def test_space_counts_what_is_there(tmp_path):
     item = Item("a", 10**15, "0" * 64, "", lambda at: None)
     with pytest.raises(FetchError):
         check_space([item], str(tmp_path))
