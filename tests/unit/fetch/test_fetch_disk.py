@@ -69,6 +69,13 @@ def test_symlinks_are_not_written_through(hub, tmp_path):
     assert files_below(dest) == LARGE and files_below(outside) == {"kept": b"kept"}
 
 
+def test_a_destination_may_itself_be_a_symlink(hub, tmp_path):
+    (tmp_path / "large").mkdir()
+    (tmp_path / "dest").symlink_to("large")
+    fetch(http_source(hub), str(tmp_path / "dest"), QUICK)
+    assert files_below(tmp_path / "large") == LARGE
+
+
 def test_a_repository_with_a_symlink_is_refused(hub, tmp_path):
     work = tmp_path / "hub" / "work"
     commit(work, SMALL)
