@@ -61,8 +61,8 @@ def wanted_of(variables: Mapping, groups: set[str]) -> list[tuple[str, str, str]
     if groups & {"controllers", "workers", "builders", "web_hosts"}:
         wanted.append(("stacks", "fastchat_stack", variables.get("fastchat_stack", "not set")))
     if groups & {"workers", "builders"}:
-        said = "fastchat_models" if variables.get("fastchat_models") else "fastchat_model"
-        wanted += [("models", said, name or "not set") for name in models_of(variables)]
+        variable = "fastchat_models" if variables.get("fastchat_models") else "fastchat_model"
+        wanted += [("models", variable, name or "not set") for name in models_of(variables)]
     return wanted
 
 
@@ -74,7 +74,7 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
     ``hostvars`` are Ansible's; ``root`` is the project's directory. No host is asked.
     """
     files = sorted((Path(root) / "files" / "systems").glob("*.yml"))
-    there = {path.stem: yaml.safe_load(path.read_text()) for path in files}
+    systems = {path.stem: yaml.safe_load(path.read_text()) for path in files}
     plan: dict = {name: set() for name in ("stacks", "environments", "pinned", "models")}
     plan |= {"deb": {}, "rpm": {}, "git_lfs": {}, "faults": []}
     unknown: dict[str, list[str]] = {}
@@ -94,18 +94,18 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
         system = variables.get("fleet_system", "not set")
         if system == "none":
             continue
-        if system not in there:
+        if system not in systems:
             unknown.setdefault(system, []).append(host)
             continue
-        kind, pinned = kind_of(there[system]), pins_git_lfs(variables, groups, there[system], Path(root))
+        kind, pinned = kind_of(systems[system]), pins_git_lfs(variables, groups, systems[system], Path(root))
         packages = packages_of(variables, groups, Path(root), pinned, kind == "deb")
         if packages:
             plan[kind].setdefault(system, set()).update(packages | set(ALWAYS[kind]))
         if pinned:
             plan["git_lfs"].setdefault(system, host)
     plan["faults"] += [
-        f"fleet_system of {', '.join(names)} is {system}, wanted one of {', '.join(there)}, or none where packages come"
-        " from elsewhere: no host is asked while a bundle is made."
+        f"fleet_system of {', '.join(names)} is {system}, wanted one of {', '.join(systems)}, or none where packages"
+        " come from elsewhere: no host is asked while a bundle is made."
         for system, names in unknown.items()
     ]
     plan["faults"] += [
@@ -149,8 +149,8 @@ def bundle_sources(model: dict, manifest: dict, bundle: str) -> dict:
             sums = {name: entry["sha256"] for name, entry in sorted(files.items())}
             found[source] = {"kind": "path", "url": url, "sha256": sums}
         else:
-            listed = [{"name": name, **entry} for name, entry in sorted(files.items())]
-            found[source] = {"kind": "http", "url": url, "files": listed}
+            entries = [{"name": name, **entry} for name, entry in sorted(files.items())]
+            found[source] = {"kind": "http", "url": url, "files": entries}
     return found
 
 

@@ -23,7 +23,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: git and git-lfs for Debian 12
-  bundle_debs:
+  fastchat.fleet.bundle_debs:
     system: "{{ lookup('file', 'files/systems/debian12.yml') | from_yaml }}"
     packages: [git, git-lfs]
     dest: /srv/bundle/packages/debian12

@@ -23,7 +23,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Refuse a bundle that was changed on its way
-  bundle_manifest:
+  fastchat.fleet.bundle_manifest:
     path: /media/bundle
     sha256: "{{ bundle_sha256 }}"
 """

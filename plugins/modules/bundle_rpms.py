@@ -32,7 +32,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: git for CentOS 7
-  bundle_rpms:
+  fastchat.fleet.bundle_rpms:
     system: "{{ lookup('file', 'files/systems/centos7.yml') | from_yaml }}"
     packages: [git]
     dest: /srv/bundle/packages/centos7

@@ -24,7 +24,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: The wheels of the stack cpu
-  bundle_wheels:
+  fastchat.fleet.bundle_wheels:
     lock: files/locks/cpu.txt
     dest: /srv/bundle/wheels/cpu
     python: "3.11"

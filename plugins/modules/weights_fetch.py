@@ -50,12 +50,12 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Fetch Vicuna, pinned
-  weights_fetch:
+  fastchat.fleet.weights_fetch:
     source: {url: https://huggingface.co/lmsys/vicuna-7b-v1.5, revision: 3321f76e3f527bd14065daf69dad9344000a201d}
     dest: /srv/fastchat/staging/vicuna-7b-v1.5/whole
 
 - name: Ask which commit a branch stands for
-  weights_fetch:
+  fastchat.fleet.weights_fetch:
     source: {url: https://huggingface.co/lmsys/vicuna-7b-v1.5, revision: main}
     resolve_only: true
 """
@@ -73,7 +73,9 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import FetchError, Options, fetch, resolve
+    from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import fetch, resolve
+    from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.errors import FetchError
+    from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
 except (ImportError, SyntaxError):  # Python 2.7: said below, in a sentence
     fetch = None
 

@@ -52,8 +52,8 @@ reason: {description: Why everything must be made again; one sentence., type: st
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.base import FetchError
 from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.errors import FetchError
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, WeightsError, repair, summary
 
 

@@ -15,8 +15,11 @@ import tempfile
 import urllib.parse
 from typing import Any, Dict, List
 
-from .files import Wanted, bring, from_near, run
-from .manifest import BundleError, sha256_of, write
+from ..storage import files as storage
+from ..storage.digests import sha256_of
+from .command import run
+from .files import BundleFile, fill_folder, found_near
+from .manifest import BundleError, write
 
 KEY, REQUEST, PACKAGES, RELEASE = "key.asc", "request.json", "Packages", "InRelease"
 NEEDED = {"apt-get": "apt", "dpkg-deb": "dpkg", "gpg": "gnupg"}
@@ -43,7 +46,7 @@ def apt_options(root: str, architecture: str) -> List[str]:
     return [*words, "-o", "APT::Architectures::=%s" % architecture]
 
 
-def closure(system: Dict[str, Any], packages: List[str]) -> List[Wanted]:
+def closure(system: Dict[str, Any], packages: List[str]) -> List[BundleFile]:
     """Return the files of packages and of all that they depend on, as the archive has them now."""
     if not os.path.exists(system["keyring"]):
         raise BundleError(
@@ -52,24 +55,23 @@ def closure(system: Dict[str, Any], packages: List[str]) -> List[Wanted]:
     with tempfile.TemporaryDirectory() as root:
         for folder in ("lists/partial", "cache/archives/partial"):
             os.makedirs(os.path.join(root, folder))
-        with open(os.path.join(root, "sources.list"), "w", encoding="utf-8") as stream:
-            for source in system["sources"]:
-                stream.write("deb [signed-by=%s] %s\n" % (system["keyring"], source))
-        open(os.path.join(root, "status"), "w").close()
+        lines = ["deb [signed-by=%s] %s\n" % (system["keyring"], source) for source in system["sources"]]
+        storage.write(os.path.join(root, "sources.list"), "".join(lines).encode("utf-8"), durable=False)
+        storage.write(os.path.join(root, "status"), b"", durable=False)
         command = ["apt-get", "-qq", *apt_options(root, system["architecture"])]
         run([*command, "--error-on=any", "update"], "The archive of %s could not be read" % system["name"])
-        listed = run(
+        uris = run(
             [*command, "--print-uris", "install", *packages],
             "%s can not be had for %s" % (", ".join(packages), system["name"]),
         )
-    found = [URI.match(line.strip()) for line in listed.splitlines() if line.startswith("'")]
+    found = [URI.match(line.strip()) for line in uris.splitlines() if line.startswith("'")]
     if not found or not all(found):
         raise BundleError("apt-get named files of %s without their sha256: a newer apt is wanted." % system["name"])
     # An epoch's colon is written %3a in file names; the mirror's URLs are spared it.
     files = [
         (m.group(1), urllib.parse.unquote(m.group(2)).replace(":", "."), m.group(3), m.group(4)) for m in found if m
     ]
-    return sorted(Wanted(name, sha256, url, int(size)) for url, name, size, sha256 in files)
+    return sorted(BundleFile(name, sha256, url, int(size)) for url, name, size, sha256 in files)
 
 
 def stanza(folder: str, name: str, sha256: str) -> str:
@@ -111,7 +113,7 @@ def sign(folder: str, system: Dict[str, Any]) -> None:
     write(os.path.join(folder, RELEASE), signed)
 
 
-def asked(system: Dict[str, Any], packages: List[str]) -> str:
+def request_text(system: Dict[str, Any], packages: List[str]) -> str:
     """Return what is asked for as text, kept beside the packages: the same again needs no archive."""
     return json.dumps({"packages": sorted(packages), "system": system}, indent=1, sort_keys=True) + "\n"
 
@@ -137,7 +139,7 @@ def complete(folder: str, request: str) -> int:
 def ensure(  # noqa: PLR0917 (the module passes them all)
     system: Dict[str, Any], packages: List[str], dest: str, near: List[str], refresh: bool, check_mode: bool = False
 ) -> Dict[str, Any]:
-    """Bring ``dest`` to be a signed flat repository of packages; return what ``bring`` does, and how many packages.
+    """Bring ``dest`` to be a signed flat repository; return what ``fill_folder`` does, and how many packages.
 
     ``system`` has name, architecture, keyring and sources. The archive is asked again only for another request, for a
     damaged repository or with ``refresh``. Raises BundleError.
@@ -148,12 +150,12 @@ def ensure(  # noqa: PLR0917 (the module passes them all)
             "%s absent on this machine, wanted to bundle packages of %s: install them, or make the bundle on Debian."
             % (" and ".join(absent) + (" is" if len(absent) == 1 else " are"), system["name"])
         )
-    request = asked(system, packages)
+    request = request_text(system, packages)
     size = 0 if refresh else complete(dest, request)
     if size:
         return {"changed": False, "bytes_fetched": 0, "bytes_linked": 0, "bytes_total": size}
-    wanted = from_near(closure(system, packages), near)
-    done = bring(wanted, dest, check_mode)
+    wanted = found_near(closure(system, packages), near)
+    done = fill_folder(wanted, dest, check_mode)
     if not check_mode:
         index = "\n".join(stanza(dest, item.name, item.sha256) for item in wanted)
         if write(os.path.join(dest, PACKAGES), index) or not complete(dest, request):

@@ -1,42 +1,24 @@
-"""Bring a list of files, each known by its sha256, into a directory of a bundle. Python >= 3.6, on the control node.
+"""Put a list of files, each known by its sha256, into a directory of a bundle. Python >= 3.6, on the control node.
 
 What is near (a ``file:`` URL) is hard-linked, or copied from another file system; the rest comes through the engine
 that fetches weights: resumed at any byte, checked, several at a time.
 """
 
 import os
-import shutil
-import subprocess
 import urllib.parse
 import urllib.request
 from typing import Any, Dict, List, NamedTuple
 
-from ..fetch.base import FetchError
-from ..fetch.engine import Options, fetch
-from .manifest import BundleError, sha256_of
+from ..fetch.engine import fetch
+from ..fetch.errors import FetchError
+from ..fetch.options import Options
+from ..storage.digests import sha256_of
+from ..storage.files import link_or_copy
+from .manifest import BundleError
 
 
-def run(command: List[str], what: str, **options: Any) -> str:
-    """Return a command's standard output; raises BundleError with its last line of error."""
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        check=False,
-        env=dict(os.environ, LC_ALL="C.UTF-8"),
-        **options,
-    )
-    if done.returncode:
-        lines = (
-            [line for line in done.stderr.splitlines() if line.startswith("E: ")] or done.stderr.splitlines() or ["-"]
-        )
-        raise BundleError("%s: %s." % (what, lines[-1].replace("E: ", "").rstrip(".")))
-    return done.stdout
-
-
-class Wanted(NamedTuple):
-    """One file; ``size`` is -1 when it is not known before it is fetched."""
+class BundleFile(NamedTuple):
+    """A file that a bundle shall hold; ``size`` in bytes is -1 when it is not known before it is fetched."""
 
     name: str
     sha256: str
@@ -50,7 +32,7 @@ def path_of(url: str) -> str:
     return urllib.request.url2pathname(parts.path) if parts.scheme == "file" else ""
 
 
-def from_near(wanted: List[Wanted], near: List[str]) -> List[Wanted]:
+def found_near(wanted: List[BundleFile], near: List[str]) -> List[BundleFile]:
     """Return the files with the URL of one in a directory of ``near``, where one of that name and sha256 lies."""
     found = []
     for item in wanted:
@@ -60,36 +42,27 @@ def from_near(wanted: List[Wanted], near: List[str]) -> List[Wanted]:
     return found
 
 
-def put(source: str, final: str, sha256: str) -> bool:
+def put_near(source: str, final: str, sha256: str) -> bool:
     """Link or copy a file that is near to its final name unless it is there; return whether it was not."""
     if os.path.isfile(final) and sha256_of(final) == sha256:
         return False
     if sha256_of(source) != sha256:
         raise BundleError("%s has another sha256 than the one wanted (%s): remove it." % (source, sha256))
-    part = final + ".part"
-    for stale in (part, final):
-        if os.path.lexists(stale):
-            os.remove(stale)
-    try:
-        os.link(source, part)
-    except OSError:  # another file system, or a directory on it that is not ours
-        shutil.copyfile(source, part)
-        os.chmod(part, 0o644)
-    os.rename(part, final)
+    link_or_copy(source, final)
     return True
 
 
-def bring(wanted: List[Wanted], dest: str, check_mode: bool) -> Dict[str, Any]:
-    """Bring ``dest`` to hold these files; return changed, bytes_total, bytes_fetched (in check mode: that would be).
+def fill_folder(wanted: List[BundleFile], dest: str, check_mode: bool) -> Dict[str, Any]:
+    """Fill ``dest`` with these files; return changed, bytes_total, bytes_fetched and bytes_linked (or what would be).
 
-    Files that an earlier call brought and that are not wanted any more are removed. Raises BundleError.
+    Files that an earlier call put there and that are not wanted any more are removed. Raises BundleError.
     """
     near = [item for item in wanted if path_of(item.url)]
     missing = [item for item in near if not os.path.isfile(os.path.join(dest, item.name))]
     try:
         if not check_mode:
             os.makedirs(dest, exist_ok=True)
-            missing = [item for item in near if put(path_of(item.url), os.path.join(dest, item.name), item.sha256)]
+            missing = [item for item in near if put_near(path_of(item.url), os.path.join(dest, item.name), item.sha256)]
         files = []
         for item in wanted if not check_mode else [item for item in wanted if item not in missing]:
             here = path_of(item.url)

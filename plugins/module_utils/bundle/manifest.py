@@ -8,7 +8,8 @@ import io
 import json
 import os
 
-from ..release.manifest import sha256_of
+from ..storage import files as storage
+from ..storage.digests import sha256_of
 
 NAME = "manifest.json"
 FORMAT = 1
@@ -95,15 +96,12 @@ def sentence(bundle, found):
 
 def write(path, text):
     """Replace a file in one step when its text is another; return whether it was."""
+    data = text if isinstance(text, bytes) else text.encode("utf-8")
     try:
-        with io.open(path, encoding="utf-8") as stream:
-            if stream.read() == text:
+        with io.open(path, "rb") as stream:
+            if stream.read() == data:
                 return False
     except (IOError, OSError):
         pass
-    with io.open(path + ".part", "w", encoding="utf-8") as stream:
-        stream.write(text if isinstance(text, type("")) else text.decode("utf-8"))
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.rename(path + ".part", path)
+    storage.write(path, data)
     return True

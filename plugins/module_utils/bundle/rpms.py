@@ -16,8 +16,11 @@ import urllib.parse
 import urllib.request
 from typing import Any, Dict, List
 
-from .files import Wanted, bring, from_near, run
-from .manifest import BundleError, sha256_of, write
+from ..storage import files as storage
+from ..storage.digests import sha256_of
+from .command import run
+from .files import BundleFile, fill_folder, found_near
+from .manifest import BundleError, write
 
 KEYS, REQUEST, REPOMD = "keys", "request.json", "repodata/repomd.xml"
 NEEDED = {"dnf": "dnf", "createrepo_c": "createrepo_c", "rpmkeys": "rpm", "gpg": "gnupg"}
@@ -28,7 +31,7 @@ NAMED = "%{NAME}-%{VERSION}-%{RELEASE}"
 SECONDS = 60  # how long a key's address may take
 
 
-def absent() -> List[str]:
+def absent_packages() -> List[str]:
     """Return the packages that this machine must have and has not, by the names that EL gives them."""
     found = sorted(package for command, package in NEEDED.items() if not shutil.which(command))
     if "dnf" not in found:
@@ -71,13 +74,11 @@ def dnf_command(root: str, system: Dict[str, Any], pinned: str) -> List[str]:
     """Return what keeps dnf inside a directory: no repositories, settings or packages of this machine."""
     for folder in ("repos", "log", "root"):
         os.makedirs(os.path.join(root, folder))
-    with open(os.path.join(root, "dnf.conf"), "w", encoding="utf-8") as stream:
-        stream.write("[main]\nbest=1\ninstall_weak_deps=0\n")
+    storage.write(os.path.join(root, "dnf.conf"), b"[main]\nbest=1\ninstall_weak_deps=0\n", durable=False)
     repositories = dict(system["repositories"], **({PINNED: "file://" + pinned} if pinned else {}))
-    with open(os.path.join(root, "repos", "wanted.repo"), "w", encoding="utf-8") as stream:
-        for name, url in sorted(repositories.items()):
-            # The signatures are checked by rpmkeys, afterwards: dnf would ask for them only while it installs.
-            stream.write("[%s]\nname=%s\nbaseurl=%s\ngpgcheck=0\n" % (name, name, url))
+    # The signatures are checked by rpmkeys, afterwards: dnf would ask for them only while it installs.
+    text = "".join("[%s]\nname=%s\nbaseurl=%s\ngpgcheck=0\n" % (n, n, url) for n, url in sorted(repositories.items()))
+    storage.write(os.path.join(root, "repos", "wanted.repo"), text.encode("utf-8"), durable=False)
     folders = {"reposdir": "repos", "cachedir": "cache", "persistdir": "state", "logdir": "log"}
     return [
         *["dnf", "--quiet", "--assumeyes", "--config", os.path.join(root, "dnf.conf")],
@@ -87,7 +88,7 @@ def dnf_command(root: str, system: Dict[str, Any], pinned: str) -> List[str]:
     ]
 
 
-def listed(answer: str, repositories: Dict[str, str]) -> Dict[str, Wanted]:
+def files_in(answer: str, repositories: Dict[str, str]) -> Dict[str, BundleFile]:
     """Return {address: file} of dnf's answer to ASKED; raises BundleError where a line has no sha256."""
     found = {}
     for line in answer.splitlines():
@@ -99,11 +100,11 @@ def listed(answer: str, repositories: Dict[str, str]) -> Dict[str, Wanted]:
         if len(sha256) != DIGITS:
             raise BundleError("%s lists %s without its sha256: a newer one is wanted." % (repository, location))
         url = "%s/%s" % (repositories.get(repository, "").rstrip("/"), location)
-        found[url] = Wanted(os.path.basename(location), sha256, url, int(size))
+        found[url] = BundleFile(os.path.basename(location), sha256, url, int(size))
     return found
 
 
-def closure(system: Dict[str, Any], packages: List[str], files: List[str]) -> List[Wanted]:
+def closure(system: Dict[str, Any], packages: List[str], files: List[str]) -> List[BundleFile]:
     """Return packages and all that they and ``files`` (RPMs that are here) depend on, as the repositories have them."""
     with tempfile.TemporaryDirectory() as root:
         pinned, names = "", []
@@ -122,7 +123,7 @@ def closure(system: Dict[str, Any], packages: List[str], files: List[str]) -> Li
         ).split()
         chosen = [os.path.basename(urllib.parse.urlsplit(url).path)[: -len(".rpm")] for url in urls]
         answer = run([*command, "repoquery", "--queryformat", ASKED, *chosen], "dnf could not describe its choice")
-        known = listed(answer, dict(system["repositories"], **{PINNED: "file://" + pinned}))
+        known = files_in(answer, dict(system["repositories"], **{PINNED: "file://" + pinned}))
     urls = [url for url in urls if not (pinned and url.startswith("file://" + pinned))]
     unknown = [url for url in urls if url not in known]
     if unknown:
@@ -151,7 +152,7 @@ def check_signatures(folder: str, names: List[str], keys: Dict[str, str]) -> Non
             )
             # An unsigned package is "digests OK", with 0.
             if done.returncode or not done.stdout.rstrip().endswith("signatures OK"):
-                os.remove(path)
+                storage.remove(path)
                 raise BundleError(
                     "%s is not signed by %s (%s): it was removed; correct the keys of this system or its repositories."
                     % (name, " or ".join(sorted(keys)), done.stdout.strip().split(": ", 1)[-1].replace("\n", " "))
@@ -197,13 +198,13 @@ def ensure(  # noqa: PLR0917 (the module passes them all)
     refresh: bool,
     check_mode: bool = False,
 ) -> Dict[str, Any]:
-    """Bring ``dest`` to be a repository of packages; return what ``bring`` does, and how many packages.
+    """Bring ``dest`` to be a repository of packages; return what ``fill_folder`` does, and how many packages.
 
     ``system`` has name, architecture, release, repositories and keys; ``files`` are RPMs of ``dest`` that came another
     way and were checked there. The repositories are asked again only for another request, for a damaged repository or
     with ``refresh``. Raises BundleError.
     """
-    missing = absent()
+    missing = absent_packages()
     if missing:
         raise BundleError(
             "%s %s absent on this machine, wanted to bundle packages of %s: install them (EL's names; Debian has"
@@ -220,8 +221,8 @@ def ensure(  # noqa: PLR0917 (the module passes them all)
     if not refresh and recorded(dest).get("request") == request:
         return {"changed": False, "bytes_fetched": 0, "bytes_linked": 0, "bytes_total": size_of(dest)}
     keys = {name: key_of(name, key["url"], key["fingerprint"]) for name, key in sorted(system["keys"].items())}
-    wanted = from_near(closure(system, packages, here), near)
-    done = bring(wanted, dest, check_mode)
+    wanted = found_near(closure(system, packages, here), near)
+    done = fill_folder(wanted, dest, check_mode)
     if not check_mode:
         names = [item.name for item in wanted]
         check_signatures(dest, names, keys)
@@ -240,7 +241,7 @@ def arrange(dest: str, names: set, keys: Dict[str, str]) -> bool:
     strangers = [os.path.join(dest, name) for name in rpms_in(dest) if name not in names]
     strangers += [os.path.join(dest, KEYS, n) for n in os.listdir(os.path.join(dest, KEYS)) if n[:-4] not in keys]
     for path in strangers:
-        os.remove(path)
+        storage.remove(path)
     if strangers or changed or not recorded(dest):
         # Metadata holds times: made again only when it must be, so that the bundle's sha256 stays. gz: EL 7's yum.
         run(

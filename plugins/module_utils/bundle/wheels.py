@@ -15,8 +15,10 @@ import urllib.parse
 import urllib.request
 from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
-from .files import Wanted, bring
-from .manifest import BundleError, sha256_of, write
+from ..storage import files as storage
+from ..storage.digests import sha256_of
+from .files import BundleFile, fill_folder
+from .manifest import BundleError, write
 
 # The names of before PEP 600, by the minor version of their glibc.
 LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
@@ -67,7 +69,7 @@ def lacking(wanted: List[Requirement], folder: str) -> Tuple[List[Requirement], 
     return missing, [name for digest, name in there.items() if digest not in accepted]
 
 
-def chosen(wanted: List[Requirement], target: Target, near: List[str]) -> List[Wanted]:
+def chosen(wanted: List[Requirement], target: Target, near: List[str]) -> List[BundleFile]:
     """Return the wheels that pip chooses: out of ``near`` alone if it can, else as it is configured."""
     links = [word for folder in near for word in ("--find-links", folder)]
     tries = [["--no-index", *links]] if near else []
@@ -75,13 +77,12 @@ def chosen(wanted: List[Requirement], target: Target, near: List[str]) -> List[W
     # First what pip is configured with: where torch's own builds are near, their index need not be reached.
     tries += [[*links, "--extra-index-url", target.extra_index_url]] if target.extra_index_url else []
     with tempfile.TemporaryDirectory() as scratch:
-        listed, report = os.path.join(scratch, "wanted.txt"), os.path.join(scratch, "report.json")
-        with open(listed, "w", encoding="utf-8") as stream:
-            # Without the hashes: pip would have to download each wheel to name it.
-            stream.write("".join(entry.text + "\n" for entry in wanted))
+        asked, report = os.path.join(scratch, "wanted.txt"), os.path.join(scratch, "report.json")
+        # Without the hashes: pip would have to download each wheel to name it.
+        storage.write(asked, "".join(entry.text + "\n" for entry in wanted).encode("utf-8"), durable=False)
         command = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--dry-run"]
         command += ["--ignore-installed", "--no-deps", "--only-binary", ":all:", "--python-version", target.python]
-        command += ["--target", scratch, "--report", report, "--requirement", listed]
+        command += ["--target", scratch, "--report", report, "--requirement", asked]
         command += [word for tag in wheel_platforms(target.glibc) for word in ("--platform", tag)]
         for words in tries:
             done = subprocess.run(
@@ -94,7 +95,7 @@ def chosen(wanted: List[Requirement], target: Target, near: List[str]) -> List[W
     raise BundleError("pip found no wheel for Python %s: %s." % (target.python, why[-1].rstrip(".")))
 
 
-def accepted_of(report: Dict[str, Any], wanted: List[Requirement]) -> List[Wanted]:
+def accepted_of(report: Dict[str, Any], wanted: List[Requirement]) -> List[BundleFile]:
     """Return the wheels of pip's report; raises BundleError for one whose sha256 is not in the lock."""
     accepted = set().union(*[entry.hashes for entry in wanted])
     found = []
@@ -109,12 +110,12 @@ def accepted_of(report: Dict[str, Any], wanted: List[Requirement]) -> List[Wante
                 "%s has sha256 %s, which the lock does not know: correct the index, or the lock."
                 % (name, sha256 or "unknown")
             )
-        found.append(Wanted(name, sha256, url))
+        found.append(BundleFile(name, sha256, url))
     return found
 
 
 def ensure(lock: str, dest: str, target: Target, near: List[str], check_mode: bool = False) -> Dict[str, Any]:
-    """Bring ``dest`` to hold one wheel for each entry of a lock (its text); return what ``bring`` does, and wheels.
+    """Fill ``dest`` with one wheel for each entry of a lock (its text); return what ``fill_folder`` does, and wheels.
 
     A directory that is complete costs reading it, and asks nobody. Raises BundleError.
     """
@@ -129,11 +130,11 @@ def ensure(lock: str, dest: str, target: Target, near: List[str], check_mode: bo
         if not check_mode:
             page = [INDEX] if os.path.exists(os.path.join(dest, INDEX)) else []
             for name in stale + page:
-                os.remove(os.path.join(dest, name))
+                storage.remove(os.path.join(dest, name))
         # What is there already is near as well; not in check mode, which leaves damaged wheels and a page that names
         # them or lost ones: pip reads that page too, and stops there.
         kept = [dest] if os.path.isdir(dest) and not check_mode else []
-        done = bring(chosen(wanted, target, [*near, *kept]), dest, check_mode)
+        done = fill_folder(chosen(wanted, target, [*near, *kept]), dest, check_mode)
     if not check_mode:
         done["changed"] = write(os.path.join(dest, INDEX), index_of(dest)) or done["changed"]
     return dict(done, wheels=len(wanted))

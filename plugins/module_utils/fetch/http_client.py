@@ -12,14 +12,14 @@ import os
 import random
 import re
 import ssl
-import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from .base import Denied, FetchError, Missing, Transient, origin, public
+from .errors import Denied, FetchError, Missing, Transient
+from .urls import origin, public
 
 JSON_LIMIT = 32 << 20  # bytes; the largest listings of public hubs are a few MB
 LONGEST_WAIT = 300.0  # seconds; what a server asks for beyond is cut
@@ -197,17 +197,15 @@ class Client:
         return response, start
 
 
-def retried(
-    action: Callable[[], Any], retries: int, stop: threading.Event, pause: Callable[[float], Any] = time.sleep
-) -> Any:
+def retried(action: Callable[[], Any], retries: int) -> Any:
     """Return what ``action`` returns, calling it again up to ``retries`` times while it raises Transient."""
     for attempt in range(retries + 1):
         try:
             return action()
         except Transient as error:
-            if attempt == retries or stop.is_set():
+            if attempt == retries:
                 raise FetchError("%s (%d attempts)." % (str(error).rstrip("."), attempt + 1)) from None
-            pause(backoff(attempt, error.wait))
+            time.sleep(backoff(attempt, error.wait))
     raise AssertionError("unreachable")
 
 
@@ -218,3 +216,15 @@ def backoff(attempt: int, wait: Optional[float]) -> float:
     """
     doubled = min(LONGEST_BACKOFF, 0.5 * 2.0**attempt)
     return max(wait or 0.0, 0.0) + doubled * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
+
+
+def text_of(mapping: Dict[str, Any], key: str) -> str:
+    """Return a string out of a server's JSON object, '' when it is absent or something else."""
+    value = mapping.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def whole_of(mapping: Dict[str, Any], key: str) -> int:
+    """Return a whole number >= 0 out of a server's JSON object, -1 when it is absent or something else."""
+    value = mapping.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else -1

@@ -13,8 +13,8 @@ import shutil
 from typing import Any, NamedTuple
 
 from ..convert.engine import Part, convert
-from ..fetch.base import human
 from ..fetch.engine import Options, fetch, locked
+from ..fetch.space import human
 from ..storage.digests import sha256_of
 from ..storage.files import write
 from ..tensors.model import (

@@ -1,0 +1,36 @@
+"""URLs as messages may show them, and the origin that credentials belong to. Python >= 3.6."""
+
+import re
+import urllib.parse
+from typing import Tuple
+
+from .errors import FetchError
+
+
+def public(url: str) -> str:
+    """Return a URL without what may be secret in it: user, password, query, fragment."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def origin(url: str) -> Tuple[str, str, int]:
+    """Return (scheme, host, port): credentials for one origin go to no other.
+
+    Raises FetchError for what is no http or https URL, so that no answer of a server makes us open a local file.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        if parts.hostname and not re.search(r"[\x00-\x20\x7f]", url):
+            return parts.scheme, parts.hostname, port
+    except (ValueError, KeyError):
+        pass
+    raise FetchError("%r is no http or https URL: correct it, or serve the weights over one." % public_or_text(url))
+
+
+def public_or_text(url: str) -> str:
+    """Return ``public(url)``, or the first characters of what does not even parse."""
+    try:
+        return public(url)
+    except ValueError:
+        return url[:40]

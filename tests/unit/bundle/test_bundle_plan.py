@@ -1,0 +1,122 @@
+"""What a bundle must hold follows from the inventory, and hosts take models from it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.fastchat.fleet.plugins.filter.bundle import bundle_faults, bundle_plan, bundle_sources, kind_of
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def host(*groups, **variables):
+    return {"group_names": list(groups), "fastchat_stack": "cpu", "fastchat_model": "vicuna-7b-v1.5", **variables}
+
+
+def test_a_plan_has_what_the_roles_of_each_group_want():
+    hosts = {
+        "ctl01": host("controllers", "mirrors", fleet_system="debian12"),
+        "gpu01": host(
+            "workers",
+            fleet_system="debian11",
+            fastchat_stack="v100-torch210",
+            fastchat_runtime_python_source="pinned",
+        ),
+        "gpu02": host("workers", fleet_system="debian11", vicuna_weights_distribute="p2p"),
+        "gpu03": host("workers", fleet_system="none", bundle_packages=["never"]),
+    }
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["faults"] == []
+    assert plan["stacks"] == ["cpu", "v100-torch210"] and plan["models"] == ["vicuna-7b-v1.5"]
+    assert plan["pinned"] == ["v100-torch210"]
+    assert plan["deb"] == {
+        "debian11": ["aria2", "git", "git-lfs", "nftables", "python3-apt"],
+        "debian12": ["nftables", "nginx", "python3-apt"],
+    }
+    assert bundle_plan(hosts, ["ctl01"], str(ROOT))["models"] == []
+
+
+def test_a_plan_has_stunnel_where_hosts_speak_tls():
+    systems = {"ctl01": ("controllers", "debian12"), "bld01": ("builders", "debian11"), "gpu01": ("workers", "centos7")}
+    hosts = {name: host(group, fleet_system=system, fleet_tls=True) for name, (group, system) in systems.items()}
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["deb"]["debian12"] == ["nftables", "openssl", "python3-apt", "stunnel4"]
+    assert "stunnel4" not in plan["deb"]["debian11"] and "stunnel" in plan["rpm"]["centos7"]
+
+
+def test_a_plan_has_the_environment_of_the_web_page_where_there_is_one():
+    hosts = {"web01": host("web_hosts", fleet_system="none"), "gpu01": host("workers", fleet_system="none")}
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["faults"] == [] and plan["environments"] == ["web"] and plan["pinned"] == []
+    assert bundle_plan(hosts, ["gpu01"], str(ROOT))["environments"] == []
+    hosts["web01"]["fastchat_runtime_python_source"] = "pinned"
+    assert bundle_plan(hosts, list(hosts), str(ROOT))["pinned"] == ["cpu", "web"]
+
+
+def test_a_plan_for_el_7_has_git_and_the_pinned_git_lfs_of_one_host():
+    hosts = {
+        "ctl01": host("controllers", "mirrors", fleet_system="centos7"),
+        "gpu01": host("workers", fleet_system="centos7", vicuna_weights_distribute="rsync"),
+        "gpu02": host("workers", fleet_system="centos7"),
+    }
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["faults"] == [] and plan["deb"] == {}
+    assert plan["rpm"] == {"centos7": ["git", "nginx", "rsync"]}
+    assert plan["git_lfs"] == {"centos7": "gpu01"}
+    hosts["gpu01"]["git_lfs_source"] = hosts["gpu02"]["git_lfs_source"] = "distribution"
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["rpm"] == {"centos7": ["git", "git-lfs", "nginx", "rsync"]} and plan["git_lfs"] == {}
+
+
+def test_a_host_without_a_system_is_named():
+    hosts = {"gpu01": host("workers"), "gpu02": host("workers", fleet_system="el7")}
+    faults = bundle_plan(hosts, list(hosts), str(ROOT))["faults"]
+    assert [fault.split(",")[0] for fault in faults] == [
+        "fleet_system of gpu01 is not set",
+        "fleet_system of gpu02 is el7",
+    ]
+
+
+def test_a_stack_or_model_without_a_file_is_named_with_its_hosts():
+    hosts = {"a": host("workers", fleet_system="none", fastchat_stack="no", fastchat_model="none")}
+    faults = bundle_plan({**hosts, "b": hosts["a"]}, ["a", "b"], str(ROOT))["faults"]
+    assert [fault.split(",")[:2] for fault in faults] == [
+        ["fastchat_stack of a", " b is no"],
+        ["fastchat_model of a", " b is none"],
+    ]
+
+
+def test_every_system_is_named_as_its_file_and_complete():
+    for path in (ROOT / "files" / "systems").glob("*.yml"):
+        system = yaml.safe_load(path.read_text())
+        kinds = {"deb": {"keyring", "sources"}, "rpm": {"release", "repositories", "keys"}}
+        assert system["name"] == path.stem and {"architecture", *kinds[kind_of(system)]} <= set(system)
+        for key in system.get("keys", {}).values():
+            assert len(key["fingerprint"]) == 40 and key["url"].startswith("https://")
+
+
+def test_a_models_sources_become_the_bundles_with_every_sum():
+    model = {"name": "m", "sources": {"base": {"url": "x"}, "delta": {"url": "y"}}}
+    entry = {"sha256": "ab", "size": 1}
+    manifest = {"files": {"models/m/base/a.bin": entry, "models/m/delta/b.bin": entry, "models/m2/base/c": entry}}
+    over_http = bundle_sources(model, manifest, "http://mirror:21080/")
+    assert over_http["base"] == {
+        "kind": "http",
+        "url": "http://mirror:21080/models/m/base",
+        "files": [{"name": "a.bin", "sha256": "ab", "size": 1}],
+    }
+    assert bundle_sources(model, manifest, "/srv/b")["delta"] == {
+        "kind": "path",
+        "url": "/srv/b/models/m/delta",
+        "sha256": {"b.bin": "ab"},
+    }
+    del manifest["files"]["models/m/delta/b.bin"]
+    assert bundle_sources(model, manifest, "/srv/b") == {}
+
+
+@pytest.mark.parametrize(
+    ("bundle_at", "folder", "faults"),
+    [("/srv/b", "/b", 0), ("http://m:1", "/b", 0), ("m:1", "/b", 1), ("http://m", "", 1), ("srv/b", "b", 2)],
+)
+def test_variables_that_can_not_be_used_are_refused(bundle_at, folder, faults):
+    assert len(bundle_faults(bundle_at, folder)) == faults
