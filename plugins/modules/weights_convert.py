@@ -76,9 +76,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import (
     BUDGET_BYTES,
     SHARD_BYTES,
-    WeightsError,
     convert,
 )
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.errors import WeightsError
 
 
 def main():

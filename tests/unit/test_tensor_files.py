@@ -9,14 +9,10 @@ import zipfile
 from collections import OrderedDict
 
 import pytest
-from ansible_collections.fastchat.fleet.plugins.module_utils.tensors import model as tensor_files
-from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import (
-    WeightsError,
-    blocks,
-    read_model,
-    read_pickle,
-    read_tensors,
-)
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.blocks import blocks
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.errors import WeightsError
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import read_model, read_tensors
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.pickles import bin_pickle, read_pickle
 
 from tests.support import weight_forge as forge
 
@@ -140,7 +136,7 @@ def test_the_refusal_names_the_global(tmp_path):
     refused(path, "'posix' 'system'", str(path))
 
 
-GOOD = tensor_files.bin_pickle(forge.entries({"a": (2, 3)}))
+GOOD = bin_pickle(forge.entries({"a": (2, 3)}))
 
 
 @pytest.mark.parametrize(

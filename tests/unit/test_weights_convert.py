@@ -6,9 +6,12 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.fastchat.fleet.plugins.module_utils.convert import engine as weights_convert
-from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert, make_plan
-from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import WeightsError, read_model
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert import staging
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert.plan import make_plan
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert.sources import read_sources
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.errors import WeightsError
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import read_model
 
 from tests.support import weight_forge as forge
 
@@ -16,7 +19,8 @@ TALL = {**forge.SHAPES, "model.embed_tokens.weight": (5, 2), "lm_head.weight": (
 
 
 def planned(tmp_path, base, delta, **options):
-    return make_plan(str(base), str(delta), options.get("output", "safetensors"), options.get("shard_bytes", 1000))
+    sources = read_sources(str(base), str(delta))
+    return make_plan(sources, options.get("output", "safetensors"), options.get("shard_bytes", 1000))
 
 
 def refused(tmp_path, base, delta, *words):
@@ -90,7 +94,7 @@ def test_what_a_model_needs_is_asked_for_by_name(tmp_path):
 def test_a_full_disk_is_said_before_it_is_full(tmp_path, monkeypatch):
     base, delta = forge.model(tmp_path / "base"), forge.model(tmp_path / "delta")
     little = SimpleNamespace(f_bavail=1, f_frsize=4096)  # stands in for a disk with one free block
-    monkeypatch.setattr(weights_convert.os, "statvfs", lambda _path: little)
+    monkeypatch.setattr(staging.os, "statvfs", lambda _path: little)
     refused(tmp_path, base, delta, "0.1 GB more", "0.0 GB are free")
 
 
@@ -155,10 +159,10 @@ def test_a_target_from_other_inputs_is_not_touched(tmp_path):
 
 
 def test_a_stale_staging_directory_is_cleaned_and_a_planted_link_refused(tmp_path):
-    whole, staging = forge.model(tmp_path / "whole"), tmp_path / "target.part"
-    (staging / "old").mkdir(parents=True)
-    (staging / "journal").write_text("another fingerprint\nmodel.safetensors 3 00\n")
-    (staging / "model.safetensors").write_text("old")
+    whole, part = forge.model(tmp_path / "whole"), tmp_path / "target.part"
+    (part / "old").mkdir(parents=True)
+    (part / "journal").write_text("another fingerprint\nmodel.safetensors 3 00\n")
+    (part / "model.safetensors").write_text("old")
     convert(str(whole), None, str(tmp_path / "target"))
     assert os.path.samefile(whole / "model.safetensors", tmp_path / "target" / "model.safetensors")
     assert not (tmp_path / "target" / "old").exists()
@@ -172,7 +176,7 @@ def test_a_stale_staging_directory_is_cleaned_and_a_planted_link_refused(tmp_pat
 def test_two_conversions_do_not_share_a_staging_directory(tmp_path):
     whole = forge.model(tmp_path / "whole")
     with (
-        weights_convert.staging_of(str(tmp_path / "target")),
+        staging.staging_of(str(tmp_path / "target")),
         pytest.raises(WeightsError, match="Another conversion is writing"),
     ):
         convert(str(whole), None, str(tmp_path / "target"))

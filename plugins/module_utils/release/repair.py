@@ -12,18 +12,13 @@ import os
 import shutil
 from typing import Any, NamedTuple
 
-from ..convert.engine import Part, convert
+from ..convert.engine import convert
+from ..convert.plan import Part
 from ..fetch.base import human
 from ..fetch.engine import Options, fetch, locked
-from ..tensors.model import (
-    BIN_INDEX,
-    MODEL_FILES,
-    SAFETENSORS_INDEX,
-    WeightsError,
-    read_json,
-    read_tensors,
-    read_weight_map,
-)
+from ..tensors.errors import WeightsError
+from ..tensors.files import read_json
+from ..tensors.model import BIN_INDEX, MODEL_FILES, SAFETENSORS_INDEX, read_tensors, read_weight_map
 from .json_patch import merged
 from .manifest import MANIFEST, mended, sha256_of
 
