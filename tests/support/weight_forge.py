@@ -16,6 +16,9 @@ def entries(shapes, dtype="F16"):
     return [(name, DTYPES[dtype], tuple(shape)) for name, shape in shapes.items()]
 
 
+PICKLE = bin_pickle(entries({"a": (2, 3)}))  # of a file with one tensor
+
+
 def safetensors_file(path, shapes, dtype="F16"):
     size = sum(math.prod(shape) for shape in shapes.values()) * DTYPES[dtype].size
     path.write_bytes(safetensors_header(entries(shapes, dtype)) + bytes(size))
