@@ -53,7 +53,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Add the delta
-  weights_convert:
+  fastchat.fleet.weights_convert:
     base: /srv/fastchat/staging/m/base
     delta: /srv/fastchat/staging/m/delta
     target: /srv/fastchat/staging/m/target
@@ -61,7 +61,10 @@ EXAMPLES = r"""
     ansible_python_interpreter: /opt/fastchat/env/bin/python
 
 - name: Rewrite whole weights for a stack that reads only .bin
-  weights_convert: {base: /srv/fastchat/staging/m/whole, target: /srv/fastchat/staging/m/target, output: bin}
+  fastchat.fleet.weights_convert:
+    base: /srv/fastchat/staging/m/whole
+    target: /srv/fastchat/staging/m/target
+    output: bin
 """
 RETURN = r"""
 files:

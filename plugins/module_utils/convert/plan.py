@@ -1,6 +1,6 @@
 """Lay out a target: which tensors come from where, and which files they go to. Opens no file and writes none.
 
-Everything that could stop the conversion is found here, before anything is written:
+Everything that could stop the conversion is found in sources.py and here, before anything is written:
 
 - A name on one side only, or two shapes, is refused. FastChat dies half-way or, with ``--low-cpu-mem``, guesses.
 - ``*.rotary_emb.inv_freq`` is left out: models compute it, at a better precision than the float16 it would become.
@@ -59,7 +59,11 @@ class Shard(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All that will be written: shards, small files with their content, and the digest of what they depend on."""
+    """All that will be written, as plain data.
+
+    ``output`` is the format, ``small`` is {name: content} of the files besides weights, ``size`` is the bytes of
+    weights, and ``fingerprint`` is the digest of all that the target depends on.
+    """
 
     output: str
     shards: tuple[Shard, ...]

@@ -73,7 +73,7 @@ def small_files(base_dir: str, source: str) -> tuple[dict[str, Any], dict[str, b
     All of it comes from the directory ``source``; only generation_config.json may come from the base instead.
     """
     config = read_json(source, CONFIG)
-    found = {GENERATION_CONFIG: read_small_if_there(source, GENERATION_CONFIG)}
+    found: dict[str, bytes | None] = {GENERATION_CONFIG: read_small_if_there(source, GENERATION_CONFIG)}
     if found[GENERATION_CONFIG] is None:
         found[GENERATION_CONFIG] = read_small_if_there(base_dir, GENERATION_CONFIG)
     for name in TOKENIZER_FILES:
