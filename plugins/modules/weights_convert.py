@@ -53,7 +53,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Add the delta
-  weights_convert:
+  fastchat.fleet.weights_convert:
     base: /srv/fastchat/staging/m/base
     delta: /srv/fastchat/staging/m/delta
     target: /srv/fastchat/staging/m/target
@@ -61,7 +61,10 @@ EXAMPLES = r"""
     ansible_python_interpreter: /opt/fastchat/env/bin/python
 
 - name: Rewrite whole weights for a stack that reads only .bin
-  weights_convert: {base: /srv/fastchat/staging/m/whole, target: /srv/fastchat/staging/m/target, output: bin}
+  fastchat.fleet.weights_convert:
+    base: /srv/fastchat/staging/m/whole
+    target: /srv/fastchat/staging/m/target
+    output: bin
 """
 RETURN = r"""
 files:
@@ -76,9 +79,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import (
     BUDGET_BYTES,
     SHARD_BYTES,
-    WeightsError,
     convert,
 )
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.errors import WeightsError
 
 
 def main():

@@ -5,6 +5,7 @@ import json
 import torch
 from safetensors.torch import load_file, save_file
 
+SMALL = {"shard_bytes": 3000, "budget_bytes": 1, "threads": 3}  # blocks of 4 KiB, so that tensors have several
 DTYPES = [torch.float16, torch.float32, torch.bfloat16, torch.float64]
 
 

@@ -4,7 +4,9 @@ import json
 import math
 import zipfile
 
-from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import DTYPES, bin_pickle, safetensors_header
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.layout import DTYPES
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.pickles import bin_pickle
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.safetensors import safetensors_header
 
 SHAPES = {"model.embed_tokens.weight": (4, 2), "model.norm.weight": (2,), "lm_head.weight": (4, 2)}
 ROPE = "model.layers.0.self_attn.rotary_emb.inv_freq"
@@ -12,6 +14,9 @@ ROPE = "model.layers.0.self_attn.rotary_emb.inv_freq"
 
 def entries(shapes, dtype="F16"):
     return [(name, DTYPES[dtype], tuple(shape)) for name, shape in shapes.items()]
+
+
+PICKLE = bin_pickle(entries({"a": (2, 3)}))  # of a file with one tensor
 
 
 def safetensors_file(path, shapes, dtype="F16"):

@@ -1,1 +1,1 @@
-"""Add a delta to a base: plan (writes nothing), then stream tensors into staging and rename what is finished."""
+"""Add a delta to a base. Only writers.py and staging.py write to the disk: beside the target, until it is finished."""

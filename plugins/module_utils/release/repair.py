@@ -12,20 +12,15 @@ import os
 import shutil
 from typing import Any, NamedTuple
 
-from ..convert.engine import Part, convert
+from ..convert.engine import convert
+from ..convert.plan import Part
 from ..fetch.engine import Options, fetch, locked
 from ..fetch.space import human
 from ..storage.digests import sha256_of
 from ..storage.files import write
-from ..tensors.model import (
-    BIN_INDEX,
-    MODEL_FILES,
-    SAFETENSORS_INDEX,
-    WeightsError,
-    read_json,
-    read_tensors,
-    read_weight_map,
-)
+from ..tensors.errors import WeightsError
+from ..tensors.files import read_json
+from ..tensors.model import BIN_INDEX, MODEL_FILES, SAFETENSORS_INDEX, read_tensors, read_weight_map
 from .json_patch import patched
 from .manifest import MANIFEST
 from .publish import put_repaired

@@ -1,1 +1,1 @@
-"""Read and write the formats of weights: safetensors and torch archives. A pickle is parsed and never executed."""
+"""Read the formats of weights, and make their headers. A pickle is parsed and never executed; no file is written."""

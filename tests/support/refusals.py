@@ -1,0 +1,24 @@
+"""What is asked of every refusal: one error that names the file and the value."""
+
+import pytest
+from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.errors import WeightsError
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import read_tensors
+
+
+def refused(path, *words):
+    """Reading this file of weights must fail with these words."""
+    with pytest.raises(WeightsError) as caught:
+        read_tensors(str(path))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def not_converted(tmp_path, base, delta, *words):
+    """Converting must fail with these words and leave nothing behind it; the target would be ``tmp_path/target``."""
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(WeightsError) as caught:
+        convert(str(base), str(delta) if delta else None, str(tmp_path / "target"))
+    for word in words:
+        assert word in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
