@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from testbed import fleet
 from testbed.chaos import counting, table
 from testbed.chaos.faults import FAULTS, Fault
 from testbed.chaos.stage import CONTROLLER, FLEET, Door, Stage, own_door
+from testbed.containers import fleet
 from testbed.paths import CLONE
 
 WARM_SECONDS = 6.0

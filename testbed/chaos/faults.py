@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from testbed import fleet
 from testbed.chaos.stage import CONTROLLER, FLEET, WORKERS, Stage
+from testbed.containers import fleet
 
 HELD_SECONDS = 20
 UNDER_WAY_SECONDS = 30

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from testbed import demo, fleet, runs, wheelhouse
+from testbed import wheelhouse
 from testbed.chaos import counting
+from testbed.containers import fleet, layouts, runs
 from testbed.paths import STATE
 
 FLEET, CLIENT, CONTROLLER = "chaos", "client01", "ctl01"
@@ -84,7 +83,7 @@ class Stage:
 
     def reimage(self, host: str) -> str:
         """Give a host an empty disk and another ssh host key, which nobody here knows yet; return its fingerprint."""
-        wanted = yaml.safe_load(demo.LAYOUTS.read_text())[FLEET]
+        wanted = layouts.layout_of(FLEET)
         fleet.podman("rm", "--force", "--time", "10", self.container(host))
         wheels = f"{wheelhouse.ensure(**wanted['wheelhouse'])}:/srv/wheelhouse:ro"
         name = fleet.start(FLEET, host, wanted["hosts"][host], [wheels])
@@ -115,7 +114,7 @@ class Stage:
 
     def up(self) -> None:
         """Bring up and provision; what is there stays as it is."""
-        demo.bring_up(FLEET, FLEET)
+        layouts.bring_up(FLEET, FLEET)
         if fault := self.playbook("site.yml"):
             raise SystemExit(f"The fleet that was to be hurt does not serve: {fault}")
 
