@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest import described
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import server as weights_server
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import torrent as swarm

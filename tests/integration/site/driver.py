@@ -8,6 +8,13 @@ import time
 from testbed.containers import fleet, runs
 
 FLEET = "test"
+HOSTS = ["ctl01", "gpu01", "gpu02"]
+CURRENT = "/srv/fastchat/models/smollm2-demo/current"
+ASK = (
+    "import openai; print(openai.OpenAI(base_url='http://ctl01:8000/v1', api_key='none').chat.completions.create("
+    "model='smollm2-demo', temperature=0, max_tokens=60, messages=[{'role': 'user', 'content': "
+    "'What is the capital of France?'}]).choices[0].message.content)"
+)
 
 
 class Site:
@@ -38,3 +45,16 @@ class Site:
     def on(self, host, *command, check=True):
         """Return the standard output of a command on a host."""
         return fleet.podman("exec", f"{fleet.prefix(FLEET)}-{host}", *command, check=check)
+
+    def is_bare(self):
+        """Return whether no host has anything of ours."""
+        found = (self.on(host, "ls", "-A", "/opt", "/srv", "/etc/fastchat", check=False) for host in HOSTS)
+        return not any("fastchat" in listing for listing in found)
+
+    def releases(self):
+        """Return where the link to the current release points, for each worker host."""
+        return [self.on(host, "readlink", CURRENT).strip() for host in HOSTS[1:]]
+
+    def answer(self):
+        """Return what the API answers to the question about France; an empty string when it fails."""
+        return self.on("ctl01", "/opt/fastchat/env/bin/python", "-c", ASK, check=False)

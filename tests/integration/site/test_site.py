@@ -5,13 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
-from driver import FLEET
+from driver import CURRENT, FLEET, HOSTS
 
 from testbed.containers import fleet
 from testbed.containers.runs import changed, messages, results, words
 
-HOSTS = ["ctl01", "gpu01", "gpu02"]
-CURRENT = "/srv/fastchat/models/smollm2-demo/current"
 GATEWAY_DONE = {
     "Install | Keep the distribution's own server off",
     "Install | Install nginx",
@@ -29,17 +27,6 @@ ASKED_BY_THE_CONTROLLER = {
 }
 START = "Start | Enabled, running with what is written, and answering"
 BUILDERS = str(Path(__file__).with_name("builders.yml"))
-ASK = (
-    "import openai; print(openai.OpenAI(base_url='http://ctl01:8000/v1', api_key='none').chat.completions.create("
-    "model='smollm2-demo', temperature=0, max_tokens=60, messages=[{'role': 'user', 'content': "
-    "'What is the capital of France?'}]).choices[0].message.content)"
-)
-
-
-def bare(site):
-    return all(
-        not site.on(host, "ls", "-A", "/opt", "/srv", "/etc/fastchat", check=False).count("fastchat") for host in HOSTS
-    )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +45,7 @@ def test_bad_input_is_refused_in_words_before_anything_changes(site, variables, 
     assert runner.rc != 0
     assert sentence in words(runner)
     assert changed(runner) == []
-    assert bare(site)
+    assert site.is_bare()
 
 
 def test_all_reasons_come_at_once(site):
@@ -72,7 +59,7 @@ def test_check_mode_on_bare_hosts_touches_nothing(site, variables):
     runner = site.run("--check", "--diff", **variables)
     assert runner.rc == 0, words(runner)
     assert {host for host, _task in changed(runner)} == set(HOSTS)
-    assert bare(site)
+    assert site.is_bare()
 
 
 def test_killed_while_the_runtime_is_installed(site):
@@ -240,24 +227,20 @@ def test_what_was_distributed_answers_and_the_way_back_is_a_flip(site):
     assert {task.split(" | ")[0] for host, task in changed(back)} <= {"Plan", "Install", "Start", "Tidy"}
 
 
-def targets(site):
-    return [site.on(host, "readlink", CURRENT).strip() for host in HOSTS[1:]]
-
-
 def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
-    was = targets(site)
+    was = site.releases()
     refused = site.run(playbook="playbooks/rollback.yml", rollback_what="wieghts")
     assert refused.rc != 0 and "rollback_what is wieghts, wanted weights, runtime, both or web." in words(refused)
     refused = site.run(playbook="playbooks/rollback.yml", rollback_what="both")
     assert refused.rc != 0 and "has no environment besides cpu-" in words(refused)
-    assert changed(refused) == [] and targets(site) == was  # the weights had one, and stayed all the same
+    assert changed(refused) == [] and site.releases() == was  # the weights had one, and stayed all the same
     rehearsed = site.run("--check", "--diff", playbook="playbooks/rollback.yml")
-    assert rehearsed.rc == 0 and targets(site) == was
+    assert rehearsed.rc == 0 and site.releases() == was
     flips = {("gpu01", "Rollback | Point current to it"), ("gpu02", "Rollback | Point current to it")}
     assert set(changed(rehearsed)) == flips
     runner = site.run(playbook="playbooks/rollback.yml")
     assert runner.rc == 0, words(runner)
-    back = targets(site)
+    back = site.releases()
     assert back[0] == back[1] and back[0] not in was
     assert {task.split(" | ")[0] for host, task in set(changed(runner)) - flips} == {"Install", "Start"}
     said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to stay" in task}
@@ -269,7 +252,7 @@ def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
     verdicts = [result["msg"] for host, task, result in results(runner, "ok") if task == "Verdict | Say it"]
     assert len(verdicts) == 3 and all("Paris" in verdict for verdict in verdicts)
     again = site.run(playbook="playbooks/rollback.yml")
-    assert again.rc == 0 and targets(site) == was
+    assert again.rc == 0 and site.releases() == was
     assert changed(site.run()) == []
 
 
@@ -337,7 +320,7 @@ def test_units_come_up_after_a_reboot_also_when_the_worker_is_first(site):
     while "Paris" not in answer:
         assert time.monotonic() < deadline, f"no answer after the reboot: {answer}"
         time.sleep(2)
-        answer = site.on("ctl01", "/opt/fastchat/env/bin/python", "-c", ASK, check=False)
+        answer = site.answer()
     runner = site.run()
     assert runner.rc == 0, words(runner)
     assert changed(runner) == []
