@@ -64,13 +64,13 @@ def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
         return name
     podman("rm", "--force", "--ignore", name)
     # Publishing a port wants a way out: on an internal network ssh goes straight to the host's address.
-    door = [] if is_internal(fleet) else ["--publish", "127.0.0.1::22"]
+    published = [] if is_internal(fleet) else ["--publish", "127.0.0.1::22"]
     mounts = [part for volume in volumes for part in ("--volume", volume)]
     podman(
         "run", "--detach", "--name", name, "--hostname", host, "--label", f"fastchat-fleet={prefix(fleet)}",
         "--network", prefix(fleet), "--network-alias", host, "--ip", address_of(fleet, host),
         "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN",
-        "--security-opt", "label=disable", *limits(), *mounts, *door, root, "/sbin/init",
+        "--security-opt", "label=disable", *limits(), *mounts, *published, root, "/sbin/init",
     )  # fmt: skip
     wait_booted(name)
     return name
