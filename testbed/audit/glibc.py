@@ -167,7 +167,7 @@ def table(audited: list[Wheel], baseline: dict[str, str]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the table and what the host must bring beside glibc; leave with the refusals when there are any."""
+    """Print the table and the libraries that the host must have; exit with the refusals when there are any."""
     parser = argparse.ArgumentParser(prog="python -m testbed.audit.glibc", description=__doc__.splitlines()[0])
     parser.add_argument("stack")
     parser.add_argument("--glibc", choices=sorted(BASELINES), help="another glibc than the stack's")

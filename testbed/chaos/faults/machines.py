@@ -16,7 +16,7 @@ CLOCKS = ((CONTROLLER, "fastchat-controller"), (WORKERS[0], "fastchat-worker@0")
 def host_gone(stage: Stage) -> None:
     """Cut a worker host's power, and switch it on again later.
 
-    A host without power says nothing any more; of killed processes the kernel would close the connections first.
+    Its packets are dropped first: the kernel of a host without power can not close the connections either.
     """
     name = hosts.container(WORKERS[1])
     hosts.dropped_packets(WORKERS[1], "insert")

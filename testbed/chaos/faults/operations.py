@@ -7,7 +7,7 @@ from testbed.chaos.hosts import WORKERS
 from testbed.chaos.stage import Stage
 
 MODEL = "/srv/fastchat/models/smollm2-demo"
-ROOM_MB = 1600  # for base, delta and what becomes of them: with less it is refused before a byte is written
+ROOM_MB = 1600  # enough for base, delta and result: with less, the role refuses before it writes a byte
 
 
 def other_release(stage: Stage) -> dict[str, str]:
@@ -17,7 +17,7 @@ def other_release(stage: Stage) -> dict[str, str]:
 
 
 def only_one_release(stage: Stage) -> None:
-    """Take from the first worker's host the releases that are not current: what was published is not made again."""
+    """Remove the other releases from the first worker's host: a release that is there would not be made again."""
     hosts.shell(
         WORKERS[0],
         f'cd {MODEL}/releases && ls | grep -v "$(basename $(readlink -f ../current))" | xargs --no-run-if-empty rm -r',
@@ -55,7 +55,7 @@ def disk_full(stage: Stage) -> str:
 
 
 def operation(playbook: str, variables: Callable[[Stage], dict[str, str]] | None = None) -> Callable[[Stage], str]:
-    """Return the fault that is a playbook: what it says when it fails is the fault's."""
+    """Return the fault that is a run of a playbook; when it fails, its messages are what the fault says."""
 
     def inject(stage: Stage) -> str:
         wanted = variables(stage) if variables else {}

@@ -9,8 +9,8 @@ from testbed.chaos.stage import Stage
 
 def signal_worker(stage: Stage, signal: str) -> None:
     """Send a signal to the first worker's process while it writes at least one answer."""
-    # Counted where it is sent, in one breath: connections to the worker's port are requests that it has. One look at
-    # the controller's question, which comes each second and is answered at once, would count as one more.
+    # The script counts and sends at once: each connection to the worker's port is a request that it has. The
+    # controller's question, asked each second and answered at once, may count as one more; so it looks twice.
     script = f"""
         pid=$(systemctl show --property=MainPID fastchat-worker@0); pid=${{pid#*=}}
         for try in $(seq 200); do

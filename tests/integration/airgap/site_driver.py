@@ -10,21 +10,21 @@ from testbed.paths import CACHE, CLONE, STATE
 
 FLEET = "airgap"
 BUNDLE = STATE / FLEET / "bundle"
-DEBS = CACHE / "debs"  # packages of earlier runs: taken from here, by sha256, before the archive is asked for one
+DEBS = CACHE / "debs"  # packages of earlier runs; they are taken from here, by sha256, before the archive is asked
 
 
 class Site:
     """One control node with a way out, and hosts without one."""
 
     def __init__(self, models: Path) -> None:
-        """Describe the model as the demo has it, its hub by the address under which this machine reaches it."""
+        """Describe the model as the demo does, with the hub's address that this machine reaches."""
         self.models = models
         described = (CLONE / "files" / "models" / "smollm2-demo.yml").read_text()
         hub = f"http://{fleet.address_of(FLEET, 'hub')}:8080"
         (models / "smollm2-demo.yml").write_text(described.replace("http://hub:8080", hub))
 
     def bundle(self, *arguments):
-        """Run playbooks/bundle.yml; what earlier runs of the tests downloaded is near."""
+        """Run playbooks/bundle.yml; it finds what earlier runs of the tests have downloaded."""
         DEBS.mkdir(parents=True, exist_ok=True)
         runner = self.play(
             "playbooks/bundle.yml",

@@ -44,7 +44,7 @@ def test_the_bundle_has_everything_by_its_sha256_and_a_second_run_fetches_nothin
 
 
 def test_nothing_leads_out_of_the_site(site):
-    """The hub goes first: the hosts shall have the bundle alone. Then outer addresses, by route and by connection."""
+    """First the hub is removed, so the hosts have the bundle alone. Then outer addresses are tried."""
     fleet.podman("rm", "--force", "--time", "2", f"{fleet.prefix(FLEET)}-hub")
     outer = {"1.1.1.1", "8.8.8.8"}
     for name, port in (("pypi.org", 443), ("deb.debian.org", 80)):
@@ -62,7 +62,7 @@ def test_nothing_leads_out_of_the_site(site):
 def test_a_bundle_that_is_not_whole_is_refused_before_any_host_is_changed(site, fault):
     victim = next(BUNDLE.glob("wheels/cpu/fschat-*.whl"))
     aside = BUNDLE.parent / victim.name
-    victim.rename(aside)  # not written to: it may be a hard link into the cache
+    victim.rename(aside)  # renamed, not written to: it may be a hard link into the cache
     if fault == "changed":
         content = bytearray(aside.read_bytes())
         content[1000] ^= 1
@@ -107,7 +107,7 @@ print(connection.getresponse().status)
     def status(method, path):
         return int(site.on("gpu01", "/usr/bin/python3", "-c", ask, address, method, path))
 
-    with pytest.raises(OSError):  # we are no member: the firewall
+    with pytest.raises(OSError):  # this machine is no member, so the firewall refuses it
         http.client.HTTPConnection(address, 21080, timeout=10).connect()
     assert status("GET", "/manifest.json") == 200
     assert status("PUT", "/manifest.json") == 403
@@ -117,7 +117,7 @@ print(connection.getresponse().status)
 
 
 def test_apt_takes_nothing_that_the_key_did_not_sign(site):
-    """A changed index on the mirror, its sum in Release corrected by the thief: the signature is what refuses it."""
+    """An attacker changes an index on the mirror and corrects its sum in Release: the signature check refuses it."""
     folder = "/srv/fastchat/bundle/packages/debian12"
     site.on("ctl01", "cp", f"{folder}/InRelease", "/root/was")
     site.on("ctl01", "sed", "-i", "s/^Origin: fastchat-fleet/Origin: somebody-else!/", f"{folder}/InRelease")

@@ -1,4 +1,4 @@
-"""Faults of hosts in a real swarm: a host is a loopback address; aria2 is slowed so that faults hit halfway."""
+"""Faults of hosts in a real swarm. A host is a loopback address; aria2 is slowed so that a fault hits halfway."""
 
 import os
 import random

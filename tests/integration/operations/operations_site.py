@@ -1,4 +1,4 @@
-"""Operations over the tests' own fleet, and a client that goes on asking meanwhile."""
+"""Runs operations over the tests' own fleet, and a client that keeps asking meanwhile."""
 
 import contextlib
 import json
@@ -10,7 +10,8 @@ from testbed.containers import fleet, runs
 # KEPT_FLEET names one that an earlier run left standing (KEEP_FLEET=1).
 FLEET = os.environ.get("KEPT_FLEET", "operations")
 
-# Asks the API on and on, every other time streamed, until /run/asking is gone; then says how often and what failed.
+# Asks the API again and again, every other time streamed, until /run/asking is gone. Then prints the count and the
+# failures.
 CLIENT = """
 import json, os, sys, time, urllib.request
 ask = {"model": "smollm2-demo", "max_tokens": 4, "messages": [{"role": "user", "content": "Say hello."}]}
@@ -45,7 +46,7 @@ class Site:
         return fleet.podman("exec", f"{fleet.prefix(FLEET)}-{host}", *command, check=check)
 
     def main_pid(self, host, unit="fastchat-worker@0"):
-        """Return the process of a unit."""
+        """Return the process id of a unit."""
         return self.on(host, "systemctl", "show", "--property=MainPID", unit)
 
     def registry(self):

@@ -1,4 +1,4 @@
-"""An operator's week, in order: looks, updates, goes back, tidies, replaces a host, takes one away, then all."""
+"""An operator's week, in order: status, update, rollback, prune, rebuild of a host, removal of a host, then of all."""
 
 import json
 import time
@@ -101,7 +101,7 @@ def test_a_setting_goes_round_host_by_host_and_no_request_is_lost(site):
 
 @pytest.fixture
 def unmended(tmp_path):
-    """A description of the model in which its special tokens stay wrong: the chat runs to its limit."""
+    """A description of the model that leaves its special tokens wrong, so the chat runs to its limit."""
     model = yaml.safe_load((CLONE / "files/models/smollm2-demo.yml").read_text())
     del model["patches"]["target"]
     model["tokenizer"] = {"eos_token": "<|endoftext|>", "eos_token_id": 0}
@@ -185,7 +185,7 @@ def test_pruning_takes_what_is_old_and_says_how_much(site):
 
 @pytest.fixture(scope="module")
 def reimaged(site):
-    """gpu02 in a fresh container, with the key in known_hosts that it had before; returns its new key's fingerprint."""
+    """Put gpu02 into a fresh container while known_hosts keeps its old key; return the fingerprint of the new one."""
     known = STATE / FLEET / "known_hosts"
     before = known.read_text()
     fleet.podman("rm", "--force", "--time", "1", f"{fleet.prefix(FLEET)}-gpu02")
@@ -236,7 +236,7 @@ def test_a_reimaged_host_is_back_with_weights_of_a_peer(site, reimaged):
     assert again.rc == 0, words(again)
     assert changed(again) == []
     assert site.run(STATUS).rc == 0
-    # What came from a peer is what site.yml would have made.
+    # The release that came from a peer is the one that site.yml would have made.
     assert changed(site.run("site.yml", fastchat_worker_heartbeat_seconds=11)) == []
 
 

@@ -13,7 +13,7 @@ FLEET = "rpmbundle"
 BUNDLE = STATE / FLEET / "bundle"
 PACKAGES = BUNDLE / "packages" / "centos7"
 HOST, THERE = "gpu01", "/srv/bundle"
-# Debian's dnf passes over what it can not reach, unless told; EL's does not.
+# Debian's dnf skips a repository that it can not reach unless it is told not to; EL's dnf fails.
 OWN = "[own]\nname=own\nbaseurl=http://repository:8080/vault/os/x86_64\ngpgcheck=0\nskip_if_unavailable=0\n"
 
 
@@ -21,7 +21,7 @@ class Site:
     """One control node, a repository that it reaches, and one host."""
 
     def __init__(self, folder: Path, repository: dict) -> None:
-        """Take what the testbed knows of its repository; describe a stack of one small wheel."""
+        """Keep what the testbed wrote about its repository, and describe a stack of one small wheel."""
         address = fleet.address_of(FLEET, "repository")
         self.repository = {**repository, "url": repository["url"].replace("//repository:", f"//{address}:")}
         self.variables = {

@@ -20,7 +20,7 @@ def said(runner):
 
 
 def of_items(runner):
-    """Return what the failed items of loops said, as one text; ``words`` has no more than that one failed."""
+    """Return the messages of failed loop items as one text; ``words`` says only that an item failed."""
     failed = [event["event_data"]["res"] for event in runner.events if event["event"] == "runner_item_on_failed"]
     return "\n".join(result["msg"] for result in failed)
 
@@ -48,14 +48,14 @@ def test_a_key_of_another_fingerprint_is_refused(site):
 
 
 def overridden(site):
-    """Return the repositories of the system, all at the testbed's."""
+    """Return the repositories of the system, with the testbed's addresses."""
     folders = {"base": "vault/os/x86_64", "updates": "vault/updates/x86_64", "extras": "vault/extras/x86_64"}
     found = {name: f"{site.repository['url']}/{folder}" for name, folder in folders.items()}
     return {"repositories": {**found, "epel": f"{site.repository['url']}/epel/x86_64"}}
 
 
 def signers(site, key="pinned", fingerprint=""):
-    """Return both keys of the system, as one of the testbed's."""
+    """Return both keys of the system; both are the testbed's one key."""
     url = f"{site.repository['url']}/keys/{key}.asc"
     one = {"url": url, "fingerprint": fingerprint or site.repository["fingerprint"]}
     return {"centos": one, "epel": one}
@@ -117,7 +117,7 @@ def test_a_package_that_is_not_the_manifests_is_refused_before_the_host_is_chang
 
 
 def flipped(content):
-    """Return a package's bytes with one of the payload's changed."""
+    """Return the bytes of a package with one byte of its payload changed."""
     changed_bytes = bytearray(content)
     changed_bytes[-100] ^= 1
     return bytes(changed_bytes)
@@ -144,7 +144,7 @@ def test_the_host_looks_at_the_bundle_and_at_nothing_else(site):
 
 @pytest.mark.parametrize("way", ["changed", "signature_taken_off"])
 def test_a_package_changed_on_the_host_is_refused_by_checksum_or_by_signature(site, tmp_path, way):
-    """A thief who takes the signature off and makes the metadata anew has every checksum right."""
+    """An attacker who removes the signature and rebuilds the metadata has every checksum right."""
     forged = tmp_path / "centos7"
     shutil.copytree(PACKAGES, forged)
     if way == "changed":

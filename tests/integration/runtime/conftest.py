@@ -83,6 +83,6 @@ def fork(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def torch_wheel(host):
-    """What an operator says of the guide's own build, here of PyPI's file, which lies on the host."""
+    """How an operator names the guide's own build of torch; here it is PyPI's file, which lies on the host."""
     (path,) = host.on("sh", "-c", "ls /srv/wheelhouse/torch-1.9.1-*.whl").split()
     return {"name": "torch", "url": f"file://{path}", "sha256": host.on("sha256sum", path).split()[0]}

@@ -1,4 +1,4 @@
-"""An interpreter that is brought, a wheel from elsewhere, FastChat from git: refused in words, built, unchanged."""
+"""A pinned interpreter, a wheel from a URL and FastChat from git: each is refused in words, built, then unchanged."""
 
 import json
 

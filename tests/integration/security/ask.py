@@ -6,7 +6,7 @@ import json
 import ssl
 import time
 
-context = ssl._create_unverified_context()  # noqa: S323  (who it is, other tests look at)
+context = ssl._create_unverified_context()  # noqa: S323  (other tests check whose certificate it is)
 found = []
 for request in asked["requests"]:
     connection = http.client.HTTPSConnection(asked["host"], 443, timeout=300, context=context)

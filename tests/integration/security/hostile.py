@@ -24,27 +24,27 @@ PATHS = {"/v1/chat/completions": "POST", "/v1/completions": "POST", "/v1/embeddi
 schema = schemathesis.openapi.from_dict(json.loads(Path(SCHEMA).read_text()))
 counts, broken = collections.Counter(), []
 session = requests.Session()
-session.trust_env = False  # a machine's own bundle would be taken before this certificate
+session.trust_env = False  # otherwise the machine's own CA bundle comes before this certificate
 session.verify = CERTIFICATE
 
 
 def send(path, method, body, right):
-    """Send one request; a right model's name lets it come as far as its other fields allow."""
+    """Send one request; with a model name that is right, only its other fields can stop it."""
     if isinstance(body, dict):
         body["model"] = MODEL
-        # A right role, too, for half of them: no generator guesses one.
+        # Half of the messages get a valid role too: no generator guesses one.
         for message in body["messages"] if right and isinstance(body.get("messages"), list) else []:
             if isinstance(message, dict):
                 message["role"] = "user"
         if "max_tokens" not in body or (isinstance(body["max_tokens"], int) and body["max_tokens"] > 2):
-            body["max_tokens"] = 2  # it shall be many requests, not long answers
+            body["max_tokens"] = 2  # the test wants many requests, not long answers
     data = body if isinstance(body, bytes) else json.dumps(body, default=repr).encode()
     data = data if method == "POST" else None
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     while (
         answer := session.request(method, URL + path, data=data, headers=headers, timeout=300)
     ).status_code == LIMITED:
-        time.sleep(0.3)  # the gateway holds a key back that asks so often; here the guard is what is tried
+        time.sleep(0.3)  # the gateway throttles a key that asks too often; this test is about the guard
     counts[f"{path} {answer.status_code}"] += 1
     if answer.status_code >= 500:
         broken.append([path, answer.status_code, answer.text[:300], repr(data)[:600]])

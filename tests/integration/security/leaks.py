@@ -1,5 +1,5 @@
 # ruff: noqa: F821  (`asked` is put before this script, which runs on a host)
-"""Print where some secrets stand on this host: processes, journal, and files with their modes and owners."""
+"""Print where the given secrets stand on this host: processes, journal, and files with their modes and owners."""
 
 import glob
 import grp
@@ -20,7 +20,7 @@ def has_one(data):
 
 
 def read(path):
-    """Return what is in a file, nothing when it is none or has gone."""
+    """Return the content of a file; nothing when it is no file or has gone."""
     try:
         with open(path, "rb") as file:
             return file.read()

@@ -1,5 +1,5 @@
 # ruff: noqa: F821  (`asked` is put before this script, which runs on a host)
-"""Print the TCP ports of a host that accept a connection, of all 65535; five seconds without a word count as no."""
+"""Print which of all 65535 TCP ports of a host accept a connection; one that is silent for five seconds does not."""
 
 import json
 import select
@@ -11,7 +11,7 @@ AT_ONCE = 500
 
 
 def accepting(ports):
-    """Return those of some ports that accept, all of them tried at once."""
+    """Return those of the given ports that accept a connection; all are tried at once."""
     waiting, found, poller = {}, [], select.poll()
     for port in ports:
         one = socket.socket()

@@ -18,7 +18,7 @@ OPENAI = ["/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddin
 
 
 class Secured:
-    """A fleet with generated keys: they come to Ansible in a file, as from a vault, and are in no argument list."""
+    """A fleet with generated keys. Ansible gets them in a file, as from a vault, so they are in no argument list."""
 
     def __init__(self) -> None:
         """Make keys for alice and bob; they stand in a second inventory that only its owner reads."""
@@ -34,7 +34,7 @@ class Secured:
         return f"sk-{secrets.token_hex(20)}"
 
     def give(self, **keys):
-        """Let these keys be in force from the next run on."""
+        """Put these keys in force from the next run on."""
         self.keys = keys
         self.write(fastchat_gateway_api_keys=keys)
 
@@ -82,7 +82,7 @@ class Secured:
 
 
 class Streaming(threading.Thread):
-    """A long streamed answer for somebody, while something else happens."""
+    """A long answer that is streamed to somebody while something else happens."""
 
     def __init__(self, site, who):
         super().__init__()

@@ -1,4 +1,4 @@
-"""One life of a fleet behind its door, in order: refused, set up, scanned, asked without a key, rotated, attacked."""
+"""One life of a fleet behind its gateway, in order: refused, set up, scanned, asked without key, rotated, attacked."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from testbed.containers import fleet
 from testbed.containers.runs import changed, words
 from testbed.paths import STATE
 
-SECRETS = []  # of every key that was ever in force, what no escaping changes
+SECRETS = []  # of every key that was ever in force, the part that no escaping changes
 TIMEOUT = 1800
 
 
@@ -129,7 +129,7 @@ def test_a_chat_through_the_gateway_streams(site):
 
 
 def test_no_key_stands_where_it_should_not(site):
-    """In no log, no argument list, no environment that others read, no unit, no file that others read."""
+    """Keys stand in no log, no argument list, no unit, and in no environment or file that others can read."""
     who = list(site.keys)[-1]
     site.ask({"path": f"/v1/models?api_key={site.keys[who]}"})
     site.ask({"path": f"/{site.keys[who]}", "headers": site.bearer(who)})
@@ -243,7 +243,7 @@ def still_serving(site):
     assert queue_length(site) == 0, "a slot was lost"
 
 
-def test_the_published_attacks_end_at_the_door(site):
+def test_the_published_attacks_end_at_the_gateway(site):
     image = [{"type": "image_url", "image_url": {"url": "/etc/fastchat/worker@0.env.png"}}]
     local = site.chat()
     local["body"]["messages"][0]["content"] = image
@@ -309,6 +309,6 @@ def test_the_firewall_can_be_turned_off_and_on_and_outlives_a_reboot(site):
     fleet.podman("restart", "--time", "20", f"{fleet.prefix(FLEET)}-ctl01")
     fleet.wait_booted(f"{fleet.prefix(FLEET)}-ctl01")
     deadline = time.monotonic() + 120
-    while not {443, 21001} <= set(site.open_ports("gpu01", "ctl01")):  # else nothing would listen yet
+    while not {443, 21001} <= set(site.open_ports("gpu01", "ctl01")):  # before that, nothing would listen
         assert time.monotonic() < deadline, "what listened before the reboot does not after it"
     assert site.open_ports("outsider", "ctl01") == [22, 443]

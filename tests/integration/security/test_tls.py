@@ -1,4 +1,4 @@
-"""TLS between the hosts: off, the control; refused by halves; on, renewed, with another CA, rebooted; off again."""
+"""TLS between the hosts, in order: off (the control), refused by halves, on, renewed, another CA, reboot, off."""
 
 import subprocess
 import time
@@ -15,9 +15,9 @@ AUTHORITY = STATE / FLEET / "tls"
 PLAYBOOK = "playbooks/tls.yml"
 QUESTION = "What is the capital of France?"
 TIMEOUT = 900
-# Asked of the worker as stunnel's own user, whom nothing leads through stunnel: this is what a member sees that has no
-# certificate, or another one. A certificate that the CA signed is the control.
-KNOCK = """
+# Asks the worker as stunnel's own user, whose connections are not redirected through stunnel. So it sees what a member
+# with no certificate, or with another one, sees. A certificate that the CA signed is the control.
+ASK_PORT = """
 import socket, ssl, sys
 kind, certificate, key = sys.argv[1:]
 try:
@@ -36,20 +36,20 @@ except OSError as error:
 
 @pytest.fixture(scope="module", autouse=True)
 def served(site):
-    """The fleet as it is without TLS; it stands already when this is not the first module."""
+    """The fleet without TLS; an earlier module may have brought it up already."""
     if site.ask({"path": "/"})[0][0] == 0:
         runner = site.run()
         assert runner.rc == 0, words(runner)
 
 
 def turn(site, on, *arguments, **variables):
-    """Run the playbook, with it on or off."""
+    """Run the playbook with TLS on or off."""
     return site.run(*arguments, playbook=PLAYBOOK, fleet_tls=on, fleet_tls_ca=str(AUTHORITY), **variables)
 
 
 @contextmanager
 def wire(host):
-    """Give a list that has, at the end, every TCP frame that went over a host's wire meanwhile.
+    """Yield a list that is filled, when the block ends, with every TCP frame that went over a host's wire.
 
     A container beside it in the same network listens: hosts of the testbed may not open raw sockets.
     """
@@ -61,7 +61,7 @@ def wire(host):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as listener:
         assert listener.stdout.readline() == "listening\n"
         yield frames
-        said, _ = listener.communicate()  # the end of its input is its end
+        said, _ = listener.communicate()  # it ends when its input ends
     frames += [bytes.fromhex(line) for line in said.split()]
 
 
@@ -78,17 +78,17 @@ def stunnel(site, host="ctl01"):
 
 
 def issuer_key(site, host):
-    """Return by which key a host's certificate is signed, as the certificate says."""
+    """Return the key id of the authority that signed a host's certificate, as the certificate says."""
     said = site.on(
         host, "openssl", "x509", "-noout", "-ext", "authorityKeyIdentifier", "-in", "/etc/fastchat-tls/cert.pem"
     )
     return said.split()[-1]
 
 
-def knock(site, kind, certificate="", key=""):
-    """Return how a worker's port answers a member that is not led through stunnel."""
+def ask_port(site, kind, certificate="", key=""):
+    """Return how a worker's port answers a member whose connection is not redirected through stunnel."""
     command = ["setpriv", "--reuid=fastchat-tls", "--clear-groups", "--regid=fastchat-tls", "python3", "-"]
-    return site.on("ctl01", *command, kind, certificate, key, stdin=KNOCK)
+    return site.on("ctl01", *command, kind, certificate, key, stdin=ASK_PORT)
 
 
 def test_without_it_the_wire_between_controller_and_worker_can_be_read(site):
@@ -141,19 +141,22 @@ def test_a_second_run_changes_nothing(site):
 
 def test_a_member_without_a_certificate_gets_nothing(site):
     own = ["/etc/fastchat-tls/cert.pem", "/etc/fastchat-tls/key.pem"]
-    assert knock(site, "tls", *own) == "HTTP/1.1 200 OK"
+    assert ask_port(site, "tls", *own) == "HTTP/1.1 200 OK"
     site.on("ctl01", "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-subj", "/CN=ctl01", "-addext", "subjectAltName=DNS:member.fastchat-fleet.internal",
             "-out", "/etc/fastchat-tls/other.crt", "-keyout", "/etc/fastchat-tls/other.key")  # fmt: skip
     site.on("ctl01", "chown", "fastchat-tls", "/etc/fastchat-tls/other.key")
-    # Whom the same CA signed for something else is no member either.
+    # A certificate that the same CA signed for another purpose makes no member either.
     request = site.on("ctl01", "openssl", "req", "-new", "-key", "/etc/fastchat-tls/other.key", "-subj", "/CN=ctl01")
     command = ["openssl", "x509", "-req", f"-CA={AUTHORITY}/ca.crt", f"-CAkey={AUTHORITY}/ca.key", "-set_serial=1"]
     signed = subprocess.run(command, input=request, check=True, capture_output=True, text=True).stdout
     site.on("ctl01", "tee", "/etc/fastchat-tls/signed.crt", stdin=signed)
     others = [(f"/etc/fastchat-tls/{name}.crt", "/etc/fastchat-tls/other.key") for name in ("other", "signed")]
     for kind, *pair in (("plain",), ("tls",), *(("tls", *pair) for pair in others)):
-        assert knock(site, kind, *pair) in ("ConnectionResetError", "SSLError", "SSLEOFError", "nothing"), (kind, pair)
+        assert ask_port(site, kind, *pair) in ("ConnectionResetError", "SSLError", "SSLEOFError", "nothing"), (
+            kind,
+            pair,
+        )
     code = "import socket\ntry: socket.create_connection(('gpu01', 21070), 5)\nexcept OSError as error: print(error)\n"
     assert "refused" in site.on("ctl01", "python3", "-c", code), "stunnel's own port, past the redirection"
 

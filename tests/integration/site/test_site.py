@@ -155,7 +155,7 @@ def test_a_changed_setting_restarts_its_service_only(site):
         ("gpu02", "Install | What the services start with"),
         ("gpu02", START),
     ]
-    assert len(changed(site.run("--tags=services", "--limit=gpu02"))) == 2  # and back
+    assert len(changed(site.run("--tags=services", "--limit=gpu02"))) == 2  # the setting goes back
 
 
 def test_a_service_that_does_not_come_up_fails_with_its_journal(site):
@@ -187,7 +187,7 @@ def test_before_the_mend_the_chat_runs_to_the_limit(site):
 
 @pytest.mark.parametrize("method", ["http", "rsync", "p2p"])
 def test_a_release_that_one_host_made_reaches_the_others(site, method):
-    """With another output format, so that it is another release; gpu02 receives it anew each time."""
+    """Another output format makes another release; gpu02 receives it anew each time."""
     wanted = {"vicuna_weights_output": "bin", "vicuna_weights_distribute": method}
     if method != "http":
         site.on("gpu02", "bash", "-c", f"rm -rf $(readlink -f {CURRENT}) {CURRENT}")
@@ -215,7 +215,7 @@ def test_a_receiver_gets_only_its_damaged_file_again(site, method):
     assert runner.rc == 0, words(runner)
     assert {host for host, task in changed(runner) if task.startswith("Distribute | Publish")} == {"gpu02"}
     after = site.on("gpu02", "bash", "-c", look).split()
-    # The weights are the very file that was there, the damaged one is another, with what it had.
+    # The weights are still the same file (inode). The damaged file is a new one, with its old content.
     assert after[:-1] == before[:-1] and after[-1] != before[-1]
 
 
@@ -233,7 +233,7 @@ def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
     assert refused.rc != 0 and "rollback_what is wieghts, wanted weights, runtime, both or web." in words(refused)
     refused = site.run(playbook="playbooks/rollback.yml", rollback_what="both")
     assert refused.rc != 0 and "has no environment besides cpu-" in words(refused)
-    assert changed(refused) == [] and site.releases() == was  # the weights had one, and stayed all the same
+    assert changed(refused) == [] and site.releases() == was  # the weights had another release, and stayed
     rehearsed = site.run("--check", "--diff", playbook="playbooks/rollback.yml")
     assert rehearsed.rc == 0 and site.releases() == was
     flips = {("gpu01", "Rollback | Point current to it"), ("gpu02", "Rollback | Point current to it")}
@@ -298,7 +298,7 @@ def test_a_damaged_release_is_found_and_mended_while_the_rest_stays(site):
         touch -r /srv/was model.safetensors
     """
     site.on("gpu01", "bash", "-c", rot)
-    assert changed(site.run("--tags=weights")) == []  # size and time are the same: only reading finds it
+    assert changed(site.run("--tags=weights")) == []  # size and time are unchanged, so only reading finds the damage
     runner = site.run("--tags=weights", vicuna_weights_verify="full")
     assert runner.rc == 0, words(runner)
     assert {host for host, _task in changed(runner)} == {"gpu01"}

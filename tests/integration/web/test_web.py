@@ -7,7 +7,7 @@ import pytest
 
 from testbed.containers import runs
 
-# What a browser does, by gradio's own client: load the page, ask, read the answer as it is streamed.
+# Does what a browser does, with gradio's own client: loads the page, asks, reads the answer as it is streamed.
 CHAT = """
 import sys
 from gradio_client import Client
@@ -76,11 +76,11 @@ def test_it_binds_to_the_fleet_s_address_alone(site):
 def test_a_chat_goes_in_and_the_right_answer_comes_out(site):
     said = site.page(CHAT, address(site), MODEL)
     assert f"models ['{MODEL}']" in said
-    # Greedy, in the words that the worker knows the model by, and it stops there.
+    # The answer is greedy, the model goes by the name that the worker gives it, and the answer ends by itself.
     assert "answer The capital of France is Paris." in said.splitlines(), said
 
 
-def test_the_same_through_the_door_with_a_key_and_not_without(site):
+def test_the_same_through_the_gateway_with_a_key_and_not_without(site):
     basic = "Basic " + base64.b64encode(f"demo:{site.key()}".encode()).decode()
     said = site.page(CHAT, "https://ctl01/chat/", MODEL, basic)
     assert "answer The capital of France is Paris." in said.splitlines(), said
@@ -92,7 +92,7 @@ def test_nothing_of_it_is_kept_or_logged(site):
     journal = site.on("ctl01", "journalctl", "--no-pager", "--unit=fastchat-web")
     assert "the page is at http://" in journal
     assert "capital of France" not in journal and "Paris" not in journal
-    # What verify asked lies in its verdict.
+    # The verdict has the question that verify asked.
     options = ("--recursive", "--files-with-matches", "--exclude=verdict.json")
     kept = site.on("ctl01", "grep", *options, "capital of France", "/var/lib/fastchat", check=False)
     assert kept == ""
@@ -144,7 +144,7 @@ def test_conversations_are_kept_where_asked_for(site):
 
 
 def test_its_environment_goes_back_by_itself(site):
-    """A rollback of the page's environment finds none of the stack's, though there is one."""
+    """A rollback of the page's environment does not take the stack's, although there is one."""
     assert site.on("ctl01", "ls", "/opt/fastchat/envs")
     runner = site.run(playbook="playbooks/rollback.yml", rollback_what="web")
     assert runner.rc != 0

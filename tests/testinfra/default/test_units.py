@@ -11,7 +11,7 @@ from testbed.audit import unit_rules
 
 testinfra_hosts = ["ssh://ctl01", "ssh://gpu01", "ssh://gpu02"]
 FOLDER = "/etc/systemd/system"
-# Runs in place of the service, with all of its sandbox; leaves what it met where the unit may write.
+# Runs in place of the service, in its whole sandbox; writes what it found where the unit may write.
 PROBE = """
 import ctypes, json, os, socket
 def met(action, *arguments):
@@ -37,7 +37,7 @@ seen["there"] = [path for path in ("/tmp/stranger", "/dev/stranger") if os.path.
 processes = ["/proc/" + pid for pid in os.listdir("/proc") if pid.isdigit()]
 seen["strangers"] = [path for path in processes if os.stat(path).st_uid != os.getuid()]
 left = open("/var/lib/fastchat/sandbox.json", "w")
-seen["namespace"] = met(unshare)  # the last: behind it, nobody is who he was
+seen["namespace"] = met(unshare)  # this comes last: after it the process has another identity
 json.dump(seen, left)
 """
 
@@ -59,11 +59,11 @@ def test_systemd_has_nothing_to_say_about_them(host, units):
     assert [line for line in said.splitlines() if "fastchat" in line] == []
 
 
-# Root: they load a table, and end.
+# These run as root: they load a table, and end.
 TABLES = {"fastchat-firewall.service", "fastchat-tls-redirect.service"}
-# Root: this one restarts workers.
+# This one runs as root: it restarts workers.
 ROOT = {"fastchat-probe.service", *TABLES}
-# What only EL 7 gets: newer ones warn about MemoryLimit= each time.
+# Only EL 7 gets this setting: newer systemd warns about MemoryLimit= each time.
 ELSEWHERE = "MemoryLimit=, which stands for it there, is absent"
 
 
@@ -92,7 +92,7 @@ def test_they_are_not_exposed(host, units):
 
 @pytest.fixture
 def seen(host, units):
-    """What a probe met as user fastchat in the sandbox of the first unit, and (the control) in none.
+    """What a probe found as user fastchat in the sandbox of the first unit and, as a control, in no sandbox.
 
     Everybody may write to /srv/open and list /home/open; /tmp and /dev each hold a file that is not the service's.
     """

@@ -47,7 +47,7 @@ def test_chat_runs_in_a_unit_as_its_user_and_takes_a_pipe(host):
 
 
 def test_chat_on_an_old_systemd_runs_in_a_scope(host):
-    # Stands in for EL 7's systemd: says 219 when the script asks. Everything behind it is real.
+    # Stands in for EL 7's systemd: it says 219 when the script asks. Everything else is real.
     host.run("mkdir -p /srv/old && printf '#!/bin/sh\\necho systemd 219\\n' > /srv/old/systemctl")
     host.run("chmod +x /srv/old/systemctl")
     ask = (
@@ -60,7 +60,7 @@ def test_chat_on_an_old_systemd_runs_in_a_scope(host):
 
 
 def test_chat_has_a_real_terminal_when_there_is_one(host):
-    # script(1) gives it a terminal; only the unit's own python can say whether it has one and who it is.
+    # script(1) gives the chat a terminal; only the unit's own Python can say whether it has one, and its user.
     probe = "import os,sys,pwd; print('tty', sys.stdin.isatty(), pwd.getpwuid(os.getuid()).pw_name)"
     host.run(
         "sed 's|-m fastchat.serve.cli|/tmp/probe.py|' /usr/local/bin/fastchat-chat > /tmp/chat && chmod +x /tmp/chat"

@@ -1,4 +1,4 @@
-"""The converge playbook of ``molecule/rpm`` on its second host, and what that host is before and after."""
+"""Runs the converge playbook of ``molecule/rpm`` on its second host, and looks at that host before and after."""
 
 import json
 import os
@@ -13,13 +13,13 @@ ROOT = Path(__file__).resolve().parents[3]
 FLEET = f"molecule-{os.environ.get('MOLECULE_SCENARIO_NAME', 'rpm')}"
 STATE = ROOT / ".testbed" / FLEET
 STAND_INS = yaml.safe_load((ROOT / "molecule" / "rpm" / "vars" / "stand_ins.yml").read_text())
-# Not the host's state: logs, caches, what Ansible keeps for itself, and the rpm database, which `rpm -qa` stands for.
+# These are not compared: logs, caches, Ansible's own files, and the rpm database, which `rpm -qa` stands for.
 PASSING = ["/var/log", "/var/cache", "/var/lib/rpm", "/var/lib/dnf", "/root/.ansible"]
 
 
 @pytest.fixture(scope="session")
 def repository():
-    """What the testbed left about its RPM repository."""
+    """What the testbed wrote about its RPM repository."""
     return json.loads((STATE / "rpm_repository.json").read_text())
 
 

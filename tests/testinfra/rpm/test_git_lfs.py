@@ -1,4 +1,4 @@
-"""gpu01, which Molecule converged."""
+"""git-lfs on gpu01, which Molecule converged."""
 
 testinfra_hosts = ["ssh://gpu01"]
 

@@ -1,4 +1,4 @@
-"""The driver on gpu01, converged and not rebooted; refusals on gpu02; last, a reboot with the operator's word."""
+"""The driver on gpu01, converged and not rebooted; refusals on gpu02; last, a reboot that the operator allowed."""
 
 import threading
 import time
@@ -73,7 +73,7 @@ def test_a_refusal_changes_nothing(refused):
 
 
 def test_with_the_operators_word_it_reboots_and_goes_on(host, converge):
-    """podman does not start a container again that reboots: a thread does, as a machine's firmware would."""
+    """podman does not restart a container that reboots; here a thread does, as a machine's firmware would."""
     name, done = f"{fleet.prefix(converge.fleet)}-gpu01", threading.Event()
     before = booted(host)
 

@@ -1,4 +1,4 @@
-"""gpu02, of which nine names want what must be refused: each gets one sentence, and the machine stays as it was."""
+"""gpu02 under nine names, each of which wants what must be refused: one sentence each, and the machine is unchanged."""
 
 import re
 

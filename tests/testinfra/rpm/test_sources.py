@@ -1,4 +1,4 @@
-"""gpu02, at last: an unsigned package that the operator put on the control node and whose checksum she trusts."""
+"""gpu02, last: an unsigned package that the operator put on the control node and whose checksum is trusted."""
 
 import hashlib
 

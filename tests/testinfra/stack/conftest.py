@@ -1,4 +1,4 @@
-"""One host that is all of a fleet."""
+"""The verifier of the scenarios ``stack`` and ``py27``: one host is the whole fleet."""
 
 import json
 
@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture
 def verdict(host):
-    """What the verify phase left on the host: which model was asked what."""
+    """The verdict that the verify phase left on the host: which model was asked what, and how it answered."""
     return json.loads(host.file("/var/lib/fastchat/verdict.json").content_string)

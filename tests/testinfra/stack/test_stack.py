@@ -1,4 +1,4 @@
-"""A stack for real, on CPU; EL 7's on a host where Ansible met Python 2.7."""
+"""A real stack on CPU; EL 7's stacks run on a host where Ansible finds Python 2.7."""
 
 import json
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_before_the_mend_the_chat_runs_to_the_limit_and_after_it_stops(host, ver
     """The same weights, once with the end token that the delta came with, once mended: of this stack's own FastChat."""
     (model,) = verdict["models"]
     question, current = verdict["ways"]["API"]["question"], f"/srv/fastchat/models/{model}/current"
-    # The model's name stays in the path: it chooses the template where the worker takes none.
+    # The model's name stays in the path: FastChat chooses the template by it where the worker is given none.
     other = f"/srv/unmended/{model}"
     host.check_output(f"mkdir -p {other} && cp -rL {current} {other}/ && chmod -R a+rX /srv/unmended")
     for name in FILES:
