@@ -48,7 +48,7 @@ engine: tools ## The conversion, under the hosts' own packages: generated models
 	.testbed/engine-env/bin/python -m pytest tests/engine
 
 distribute: tools ## A real swarm on loopback addresses: peers that vanish or lie, sources that die
-	python -m pytest tests/integration_distribute
+	python -m pytest tests/integration/distribute
 
 molecule: $(VENV)/.done ## Bare hosts; CentOS 7's identity with rpm and dnf; the guide's stack where Ansible finds Python 2.7
 	molecule --base-config molecule/config.yml test --scenario-name default
@@ -56,31 +56,31 @@ molecule: $(VENV)/.done ## Bare hosts; CentOS 7's identity with rpm and dnf; the
 	molecule --base-config molecule/config.yml test --scenario-name py27
 
 integration: $(VENV)/.done ## Killed runs, second run, reboot, refusals, over site.yml
-	python -m pytest tests/integration
+	python -m pytest tests/integration/site
 
 airgap: $(VENV)/.done ## A site without a way out: hosts provisioned from the bundle alone
-	python -m pytest tests/integration_airgap
-	python -m pytest tests/integration_rpm_bundle
+	python -m pytest tests/integration/airgap
+	python -m pytest tests/integration/rpm_bundle
 
 stacks: $(VENV)/.done ## Every other stack on CPU, from bare to answering; interpreters, wheels and FastChat from elsewhere
 	for stack in el7-v100-torch26 el7-v100-torch113 v100-torch210 turing-plus; do \
 	  STACK=$$stack molecule --base-config molecule/config.yml test --scenario-name stack; done
-	python -m pytest tests/integration_runtime
+	python -m pytest tests/integration/runtime
 
 security: tools ## A host outside the fleet scans, asks without a key, exchanges keys, attacks
-	python -m pytest tests/integration_security
+	python -m pytest tests/integration/security
 
 web: $(VENV)/.done ## The chat as a web page: asked as a browser does, through the gateway, without a worker
-	python -m pytest tests/integration_web
+	python -m pytest tests/integration/web
 
 operations: $(VENV)/.done ## An operator's week over one fleet: status, update, a bad canary, rebuild, prune, teardown
-	python -m pytest tests/integration_operations
+	python -m pytest tests/integration/operations
 
 chaos: $(VENV)/.done ## Faults under load from a real client, and what each costs: docs/CHAOS.md
 	python -m testbed.chaos --json docs/chaos.json --table docs/CHAOS.md
 
 audit-glibc: $(VENV)/.done ## Would every library of a stack load on its glibc? STACK=el7-v100-torch26 [GLIBC=2.17]
-	python -m testbed.audit_glibc $(STACK) $(if $(GLIBC),--glibc $(GLIBC))
+	python -m testbed.audit.glibc $(STACK) $(if $(GLIBC),--glibc $(GLIBC))
 
 clean: ## Containers, network, image and .venv of this clone; the download cache stays
 	python3 -m testbed down

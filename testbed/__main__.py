@@ -3,7 +3,7 @@
 import shutil
 import sys
 
-from testbed import fleet, images
+from testbed.containers import fleet, images
 
 USAGE = "usage: python -m testbed up NAME [LAYOUT] | down [NAME]"
 
@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> None:
     """Bring up or take down; ``down`` needs nothing but the standard library, so it also works without ``.venv``."""
     match arguments:
         case ["up", name, *layout]:
-            from testbed.demo import bring_up  # noqa: PLC0415  (needs .venv)
+            from testbed.containers.layouts import bring_up  # noqa: PLC0415  (needs .venv)
 
             bring_up(name, *layout)
         case ["down", name]:

@@ -43,7 +43,7 @@ def pins(lock: str) -> list[Pin]:
 
 
 def overrides_of(lock: str) -> Path:
-    """Return the path of what replaces dependencies of a lock's packages (uv's overrides); few locks have one."""
+    """Return the path of uv's overrides for a lock, which replace dependencies of its packages; few locks have one."""
     return LOCKS / f"{lock}.overrides"
 
 
@@ -65,7 +65,7 @@ class Wanted:
         return [line for raw in whole.splitlines() if (line := re.sub(r"(^|\s)#.*", "", raw).strip())]
 
     def digest(self) -> str:
-        """Return a digest of everything that the result depends on, but for what the index has on the day."""
+        """Return a digest of everything that the result depends on, except for the index's content on the day."""
         constraints = [(LOCKS / line.split()[1]).read_text() for line in self.lines() if line.startswith("-c ")]
         overrides = overrides_of(self.lock)
         constraints += [overrides.read_text()] if overrides.exists() else []

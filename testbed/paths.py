@@ -1,4 +1,4 @@
-"""Where the testbed keeps its things; every name is the clone's own, so two clones never collide."""
+"""Where the testbed keeps its files; every name is the clone's own, so two clones never collide."""
 
 import contextlib
 import fcntl
@@ -9,7 +9,7 @@ from pathlib import Path
 
 CLONE = Path(__file__).resolve().parent.parent
 STATE = CLONE / ".testbed"
-# Where our imports come from; the Makefile and pyproject.toml say the same, and processes of tests are given it.
+# PYTHONPATH of the processes that tests start; the Makefile and pyproject.toml say the same.
 IMPORTS = f"{CLONE}:{CLONE / 'collections'}"
 LOCKS = CLONE / "files" / "locks"
 CACHE = Path(os.environ.get("FASTCHAT_FLEET_CACHE", Path.home() / ".cache" / "fastchat-fleet"))

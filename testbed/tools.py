@@ -1,4 +1,4 @@
-"""What the control node must have besides Python: installed when root, else named."""
+"""The programs that the control node needs besides Python: root installs them, anyone else is told their names."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ TESTBED = {
     "/usr/lib/podman/aardvark-dns": "aardvark-dns",
 }
 TESTS = {"git-lfs": "git-lfs", "git": "git", "aria2c": "aria2", "rsync": "rsync", "ip": "iproute2"}
-# What a bundle of RPMs takes; the last is a plug-in of dnf.
+# A bundle of RPMs needs these; the last is a plug-in of dnf.
 RPMS = {
     "dnf": "dnf",
     "createrepo_c": "createrepo-c",
@@ -40,7 +40,7 @@ def missing_packages(wanted: dict[str, str]) -> list[str]:
 
 
 def ensure(wanted: dict[str, str]) -> None:
-    """Install what is missing, or leave with one sentence that says what a person must do."""
+    """Install what is missing, or exit with one sentence that says what a person must do."""
     packages = missing_packages(wanted)
     if not packages:
         return
@@ -48,7 +48,7 @@ def ensure(wanted: dict[str, str]) -> None:
         sys.exit(f"Missing on this machine: {', '.join(packages)}. Please install them (as root) and run again.")
     print(f"Installing {', '.join(packages)} …", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    # A third-party list that is out of reach must not stop what the distribution's own archive can give.
+    # A third-party archive that is out of reach must not stop an installation from the distribution's own.
     subprocess.run(["apt-get", "update", "-qq"], check=False, env=environment, stdout=subprocess.DEVNULL)
     subprocess.run(
         ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages],

@@ -1,4 +1,4 @@
-"""Wheels of one lock, downloaded once, for the *hosts'* Python and platform, checked by hash."""
+"""The wheels of a lock: downloaded once, for the *hosts'* Python and platform, and checked by hash."""
 
 import os
 import shutil
@@ -39,7 +39,7 @@ def ensure(lock: str, stack: str = "cpu") -> Path:
 
 
 def together(entries: list[dict[str, str]]) -> Path:
-    """Return one directory with the wheels of several locks (as ``ensure`` takes them), linked."""
+    """Return one directory with links to the wheels of several locks; each entry is the arguments of ``ensure``."""
     houses = [ensure(**entry) for entry in entries]
     if len(houses) == 1:
         return houses[0]

@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from testbed import fleet
-from testbed.chaos import counting, table
+from testbed.chaos import counting, hosts, table
 from testbed.chaos.faults import FAULTS, Fault
-from testbed.chaos.stage import CONTROLLER, FLEET, Door, Stage, own_door
+from testbed.chaos.hosts import CONTROLLER, FLEET
+from testbed.chaos.stage import Endpoint, Stage, own_endpoint
+from testbed.containers import fleet
 from testbed.paths import CLONE
 
 WARM_SECONDS = 6.0
@@ -34,10 +35,10 @@ def circumstances(stage: Stage, patience: float) -> str:
     source = git("rev-parse", "--short", "HEAD")
     if git("status", "--porcelain", "--", ".", ":(exclude)docs"):  # where the table itself is written
         source += " with changes"
-    versions = stage.on(CONTROLLER, "/opt/fastchat/env/bin/python", "-c", VERSIONS)
+    versions = hosts.on(CONTROLLER, "/opt/fastchat/env/bin/python", "-c", VERSIONS)
     kernel = ".".join(platform.release().split(".")[:2])
     machine = f"{os.cpu_count()} cores ({cpu.split(': ')[1]}), Linux {kernel}"
-    asked = f"{stage.concurrency} askers at {stage.door.url}, deadlines times {patience:g}"
+    asked = f"{stage.concurrency} askers at {stage.endpoint.url}, deadlines times {patience:g}"
     return f"commit {source}, {versions}, {machine}, {asked}"
 
 
@@ -59,7 +60,7 @@ def run(stage: Stage, fault: Fault, patience: float) -> dict[str, Any]:
     row |= {"title": fault.title, "goal": counting.GOALS[fault.goal], "load": round(load, 1)}
     row |= {"when": time.strftime("%Y-%m-%d", time.gmtime()), "under": circumstances(stage, patience)}
     print("  " + table.line(row), *row["reasons"], *row["missed"], sep="\n  ", flush=True)
-    if row["recovery"] is None and (failed := stage.playbook("site.yml", "--tags=services")):
+    if row["recovery"] is None and (failed := hosts.playbook("site.yml", "--tags=services")):
         raise SystemExit(f"After {fault.name} not even site.yml brought the fleet back: {failed}")
     if fault.after:
         fault.after(stage)
@@ -72,9 +73,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=[fault.name for fault in FAULTS], default=[])
     parser.add_argument("--json", type=Path, help="keeps all rows, also of earlier runs")
     parser.add_argument("--table", type=Path, help="the document that gets the table")
-    parser.add_argument("--url", default="", help="where the client knocks; without it the fleet's own door")
+    parser.add_argument("--url", default="", help="the API that the client asks; without it the fleet's own")
     parser.add_argument("--key", default="none")
-    parser.add_argument("--ca", default="", help="a file on this machine that the door's certificate is signed by")
+    parser.add_argument(
+        "--ca", default="", help="a file on this machine: the authority that signed the API's certificate"
+    )
     parser.add_argument("--model", default="smollm2-demo")
     parser.add_argument("--concurrency", type=int, default=3)
     parser.add_argument("--patience", type=float, default=1, help="all deadlines so many times: for a busy machine")
@@ -92,9 +95,9 @@ def main() -> None:
     missed = []
     try:
         if not asked.as_it_is:
-            stage.up()
-        stage.client()
-        stage.door = Door(asked.url, asked.key, asked.ca) if asked.url else own_door()
+            hosts.bring_up()
+        hosts.install_client()
+        stage.endpoint = Endpoint(asked.url, asked.key, asked.ca) if asked.url else own_endpoint()
         for fault in FAULTS:
             if asked.only and fault.name not in asked.only:
                 continue

@@ -1,4 +1,4 @@
-"""Ask a fleet without a pause, as a real OpenAI client, and write down what became of each request, one JSON a line.
+"""Ask a fleet without a pause, as a real OpenAI client, and print what became of each request; a JSON object a line.
 
 Runs on a host that is none of the fleet's, under an environment with ``openai``. Ends when its standard input does and
 every request has come to an end. Times are CLOCK_MONOTONIC, which all containers of a machine share.
@@ -85,7 +85,7 @@ class Load:
         return openai.OpenAI(base_url=url, api_key=key, max_retries=0, timeout=self.arguments.timeout, **options)
 
     def ask(self, number):
-        """Ask until it is over."""
+        """Ask until ``stopped`` is set."""
         client = self.client()
         turn = number
         while not self.stopped.is_set():

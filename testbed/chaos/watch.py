@@ -1,4 +1,4 @@
-"""Write down four times a second what a controller says of its workers, and which API servers answer; one JSON a line.
+"""Print, four times a second, what a controller says of its workers and which API servers answer; a JSON object a line.
 
 Runs on the controller's host, with the system's Python alone: ``watch.py CONTROLLER API...``. An API server answers
 when it says anything at all in HTTP, also that it does not know the path. Ends when its standard input does.
@@ -49,7 +49,7 @@ def end_with_input():
 
 
 def main():
-    """Look until nobody listens any more."""
+    """Print looks until the standard output or input is closed."""
     controller, *apis = sys.argv[1:]
     threading.Thread(target=end_with_input, daemon=True).start()
     while True:

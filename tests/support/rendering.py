@@ -29,7 +29,7 @@ FACTS = {
     "ansible_pkg_mgr": "yum",
     "ansible_memtotal_mb": 515000,
 }
-# The machine that the inventory for operators is written for; of eight V100 only such with 16 GB are recorded.
+# The machine that the example inventory is written for; of hosts with eight V100, only one with 16 GB is recorded.
 EIGHT = facts_of((CLONE / "tests/unit/fixtures/nvidia-smi/v100-sxm2-16gb-x8_550.127.05.txt").read_text())
 GPUS = {**EIGHT, "gpus": [{**card, "memory_mb": 32510} for card in EIGHT["gpus"]], "fault": "", "hint": ""}
 REGISTERED = {

@@ -31,7 +31,7 @@ def pointer_of(data: bytes) -> bytes:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git in a folder, without the machine's own configuration; return what it said."""
+    """Run git in a folder, without the machine's own configuration; return its output."""
     identity = ["-c", "user.name=hub", "-c", "user.email=hub@localhost", "-c", "init.defaultBranch=main"]
     # Where git-lfs is installed it would turn our pointers into pointers to pointers.
     plain = ["-c", "filter.lfs.process=", "-c", "filter.lfs.clean=", "-c", "filter.lfs.required=false"]
@@ -169,7 +169,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(200, body, {"Content-Type": "application/vnd.git-lfs+json"})
 
     def ranged(self, data: bytes, fault: dict) -> None:
-        """Answer with all or the asked end of the data, spoilt as the fault says."""
+        """Answer with all of the data or its requested end, damaged as the fault says."""
         asked, status, headers, start = self.headers.get("Range"), 200, {}, 0
         if asked and not fault.get("ignore_range"):
             start = int(asked.removeprefix("bytes=").rstrip("-"))

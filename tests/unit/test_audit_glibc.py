@@ -16,7 +16,8 @@ import yaml
 from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.wheels import wheel_platforms
 from packaging import tags
 
-from testbed import audit_glibc, elf_needs
+from testbed.audit import elf_needs
+from testbed.audit import glibc as audit_glibc
 from testbed.paths import CLONE, LOCKS, digest_of
 
 OLD, NEW = audit_glibc.BASELINES["2.17"], audit_glibc.BASELINES["2.28"]

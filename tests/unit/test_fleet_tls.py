@@ -9,7 +9,7 @@ from ansible_collections.fastchat.fleet.plugins.filter.tls import (
     tls_state,
 )
 
-from testbed import unit_rules
+from testbed.audit import unit_rules
 from testbed.paths import CLONE
 from tests.support.rendering import Fleet
 

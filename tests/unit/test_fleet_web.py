@@ -1,4 +1,4 @@
-"""What stands around FastChat's web page; FastChat and gradio themselves are run in tests/integration_web."""
+"""What stands around FastChat's web page; FastChat and gradio themselves are run in tests/integration/web."""
 
 import asyncio
 import http.server

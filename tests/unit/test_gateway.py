@@ -3,7 +3,7 @@
 import pytest
 from ansible_collections.fastchat.fleet.plugins.filter.gateway import gateway_key_faults
 
-from testbed import unit_rules
+from testbed.audit import unit_rules
 from testbed.paths import CLONE
 from tests.support.rendering import Fleet
 

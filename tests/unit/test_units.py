@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from testbed import unit_rules
+from testbed.audit import unit_rules
 from testbed.paths import CLONE
 from tests.support.rendering import Fleet
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 
-from testbed import unit_rules
+from testbed.audit import unit_rules
 from testbed.paths import CLONE
 from tests.support.rendering import Fleet
 

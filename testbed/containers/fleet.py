@@ -1,0 +1,150 @@
+"""Containers with real systemd, reached over real ssh.
+
+State (key, ssh_config) lies in ``.testbed/<fleet>``. ``python -m testbed`` is the command.
+"""
+
+import json
+import resource
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from testbed import tools
+from testbed.containers import images
+from testbed.paths import STATE, prefix
+
+BOOT_SECONDS = 60
+
+
+def podman(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    """Run podman and return its standard output; its standard error goes into the exception."""
+    done = subprocess.run(["podman", *runtime(), *arguments], input=stdin, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise RuntimeError(f"podman {' '.join(arguments[:3])} failed: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def runtime() -> list[str]:
+    """Return podman's runtime option: crun refuses a hybrid cgroup hierarchy, runc does not."""
+    hybrid = Path("/sys/fs/cgroup/unified").is_dir()
+    return ["--runtime", shutil.which("runc") or "runc"] if hybrid else []
+
+
+def limits() -> list[str]:
+    """Return explicit ulimits within this machine's own: podman's defaults need CAP_SYS_RESOURCE to be raised."""
+    chosen = []
+    pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
+    for name, kind, ceiling in (("nofile", resource.RLIMIT_NOFILE, 65536), ("nproc", resource.RLIMIT_NPROC, pid_max)):
+        hard = resource.getrlimit(kind)[1]
+        value = ceiling if hard == resource.RLIM_INFINITY else min(hard, ceiling)
+        chosen += ["--ulimit", f"{name}={value}:{value}"]
+    return chosen
+
+
+def address_of(fleet: str, host: str) -> str:
+    """Return a host's fixed address: it must be the same after a reboot, as a server's is, since services bind to it.
+
+    The last byte is 10 + the sum of the name's bytes modulo 200: the testbed's few names differ in it.
+    """
+    networks = json.loads(podman("network", "inspect", prefix(fleet)))
+    return f"{networks[0]['subnets'][0]['subnet'].rsplit('.', 1)[0]}.{10 + sum(host.encode()) % 200}"
+
+
+def is_internal(fleet: str) -> bool:
+    """Return whether a fleet's network has no way out; only this machine, on the bridge itself, reaches its hosts."""
+    return bool(json.loads(podman("network", "inspect", prefix(fleet)))[0].get("internal"))
+
+
+def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
+    """Start one container of a kind of image unless it runs already; return its name once systemd has booted."""
+    name = f"{prefix(fleet)}-{host}"
+    root = images.ensure(kind)
+    if podman("ps", "--quiet", "--filter", f"name=^{name}$"):
+        return name
+    podman("rm", "--force", "--ignore", name)
+    # A port can be published only from a network with a way out; on an internal one ssh uses the host's address.
+    published = [] if is_internal(fleet) else ["--publish", "127.0.0.1::22"]
+    mounts = [part for volume in volumes for part in ("--volume", volume)]
+    podman(
+        "run", "--detach", "--name", name, "--hostname", host, "--label", f"fastchat-fleet={prefix(fleet)}",
+        "--network", prefix(fleet), "--network-alias", host, "--ip", address_of(fleet, host),
+        "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN",
+        "--security-opt", "label=disable", *limits(), *mounts, *published, root, "/sbin/init",
+    )  # fmt: skip
+    wait_booted(name)
+    return name
+
+
+def wait_booted(name: str) -> None:
+    """Wait until systemd is ``running``; ``degraded`` (a unit of the image failed) is an error."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    state = ""
+    while time.monotonic() < deadline:
+        state = podman("exec", name, "systemctl", "is-system-running", check=False)
+        if state == "running":
+            return
+        time.sleep(0.3)
+    failed = podman("exec", name, "systemctl", "--failed", "--no-legend", check=False)
+    raise RuntimeError(f"{name} did not boot within {BOOT_SECONDS} s: {state or 'no systemd'} {failed}")
+
+
+def authorize(name: str, public_key: str) -> str:
+    """Give the container its own ssh host keys and let our key in; return its public host key."""
+    script = (
+        "set -e; install -d -m 700 /root/.ssh; cat > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys;"
+        "test -e /etc/ssh/.own || { rm -f /etc/ssh/ssh_host_*; ssh-keygen -A >&2; touch /etc/ssh/.own;"
+        "systemctl restart ssh; }; cat /etc/ssh/ssh_host_ed25519_key.pub"
+    )
+    return podman("exec", "--interactive", name, "sh", "-c", script, stdin=public_key)
+
+
+def up(fleet: str, hosts: dict[str, str], volumes: list[str], internal: bool = False) -> None:
+    """Bring up a network and its hosts ({name: kind of image}), and write ``.testbed/<fleet>/ssh_config``.
+
+    From an ``internal`` network nothing leads out. Running it again changes nothing.
+    """
+    tools.ensure(tools.TESTBED)
+    state = STATE / fleet
+    state.mkdir(parents=True, exist_ok=True)
+    key = state / "id_ed25519"
+    if not key.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", prefix(fleet), "-f", str(key)], check=True)
+    closed = ["--internal"] if internal else []
+    subprocess.run(["podman", "network", "create", *closed, prefix(fleet)], check=False, capture_output=True)
+    known, config = [], []
+    for host, kind in hosts.items():
+        name = start(fleet, host, kind, volumes)
+        host_key = authorize(name, key.with_suffix(".pub").read_text())
+        address, port = address_of(fleet, host), "22"
+        if not is_internal(fleet):
+            address, port = podman("port", name, "22/tcp").rsplit(":", 1)
+        known.append(f"{host} {' '.join(host_key.split()[:2])}")
+        config.append(
+            f"Host {host}\n  HostName {address}\n  Port {port}\n  HostKeyAlias {host}\n  User root\n"
+            f"  IdentityFile {key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {state / 'known_hosts'}\n"
+            "  StrictHostKeyChecking yes\n"
+        )
+    (state / "known_hosts").write_text("\n".join(known) + "\n")
+    (state / "ssh_config").write_text("\n".join(config))
+
+
+def fleets() -> list[str]:
+    """Return the names of this clone's fleets of which a container, a network or state remains."""
+    whole = prefix("")
+    names = {path.name for path in STATE.glob("*") if path.is_dir()}
+    if shutil.which("podman"):
+        for kind in (("ps", "--all", "--format", "{{.Names}}"), ("network", "ls", "--format", "{{.Name}}")):
+            found = [name.removeprefix(whole) for name in podman(*kind).split() if name.startswith(whole)]
+            names |= {name.rsplit("-", 1)[0] if kind[0] == "ps" else name for name in found}
+    return sorted(names)
+
+
+def down(fleet: str) -> None:
+    """Remove the fleet's containers, network and state."""
+    if shutil.which("podman"):
+        own = podman("ps", "--all", "--quiet", "--filter", f"label=fastchat-fleet={prefix(fleet)}").split()
+        if own:
+            podman("rm", "--force", "--time", "2", *own)
+        podman("network", "rm", "--force", prefix(fleet), check=False)
+    shutil.rmtree(STATE / fleet, ignore_errors=True)
