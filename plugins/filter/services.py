@@ -1,6 +1,7 @@
 """Filters of fastchat_service: a unit's description, completed and checked."""
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.hosts import cpu_list
 
 DEFAULTS = {
     "environment": {},
@@ -37,15 +38,6 @@ def service_units(units: list[dict]) -> list[dict]:
         follows = list(dict.fromkeys([whole["env"], *whole["follows"]]))
         found.append({**whole, "follows": follows, "stop_seconds": int(whole["stop_seconds"])})
     return found
-
-
-def cpu_list(cpus: str) -> str:
-    """Return "0 1 2 8" for "0-2,8": systemd 219 knows no ranges in CPUAffinity=."""
-    found: list[int] = []
-    for part in str(cpus).replace(",", " ").split():
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return " ".join(map(str, found))
 
 
 class FilterModule:

@@ -7,24 +7,28 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from ansible_collections.fastchat.fleet.plugins.filter.models import models_faults
 from ansible_collections.fastchat.fleet.plugins.filter.placement import (
-    DEFAULTS,
-    FIRST_PORT,
+    SPEC,
     models_here,
     models_of,
     models_room,
-    placement_plan,
+    placement_options,
     placement_wish,
 )
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import affinity_of, facts_of, gather
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.hosts import FIRST_PORT
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.needs import (
+    CONVERSATIONS,
     cap_of,
     fewest,
     gpu_mb,
     need_of,
     spread_cap_mb,
 )
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.plan import placement_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "files" / "models"
@@ -403,7 +407,28 @@ def test_what_jinja_and_the_command_line_hand_on_as_text_is_understood():
 
 def test_an_inventory_that_says_nothing_means_the_role_s_defaults():
     role = yaml.safe_load((ROOT / "roles" / "fastchat_worker" / "defaults" / "main.yml").read_text())
-    assert {name: role[name] for name in DEFAULTS} == DEFAULTS
+    options = yaml.safe_load(SPEC.read_text())["argument_specs"]["main"]["options"]
+    names = placement_options("fastchat_worker_")
+    assert {name: options[name]["default"] for name in names} == {name: role[name] for name in names}
+    silent = placement_wish({"fastchat_model": "vicuna-7b-v1.5"}, str(MODELS))
+    asked = {name.removeprefix("fastchat_worker_"): role[name] for name in names}
+    assert {name: silent[name] for name in asked} == asked
+    # A wish that leaves them out, as a test's, means the same.
+    assert (asked["port"], asked["conversations"]) == (FIRST_PORT, CONVERSATIONS)
+    assert placement_plan(host(), {"models": silent["models"], "memory_mb": 0}) == placement_plan(host(), silent)
+
+
+def test_the_role_wishes_by_its_own_values_of_the_same_variables():
+    names = placement_options("fastchat_worker_")
+    said = {"dtype": "bfloat16", "port": 21010, "instances": [{"gpus": [0]}], "shares": {"smollm2-demo": 2}}
+    role = yaml.safe_load((ROOT / "roles" / "fastchat_worker" / "defaults" / "main.yml").read_text())
+    role |= yaml.safe_load((ROOT / "roles" / "fastchat_worker" / "vars" / "main.yml").read_text())
+    role |= {f"fastchat_worker_{name}": value for name, value in said.items()}
+    role |= {"fastchat_model": "smollm2-demo", "fleet_memory_mb": 1, "playbook_dir": str(ROOT / "playbooks")}
+    role |= {"fleet_files": str(ROOT / "files")}
+    wished = Templar(loader=DataLoader(), variables=role).template("{{ __fastchat_worker_wish }}")
+    assert {name: wished[name] for name in said} == said
+    assert {f"fastchat_worker_{name}" for name in wished} >= set(names)
 
 
 def test_one_model_or_several():
