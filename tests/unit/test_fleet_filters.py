@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from ansible_collections.fastchat.fleet.plugins.filter.fleet import input_digest, inventory_faults, preflight_faults
+from ansible_collections.fastchat.fleet.plugins.filter.fleet import input_digest, inventory_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_faults
 
 ROOT = str(Path(__file__).resolve().parents[2])
 FACTS = {
