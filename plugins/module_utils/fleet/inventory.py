@@ -12,6 +12,8 @@ FLEET_VARIABLES = {
     "fleet_firewall",
     "fleet_tls",
 }
+# What playbooks/group_vars sets for every play; no operator needs to.
+PROJECT_VARIABLES = {"fleet_files", "fleet_services"}
 
 
 def served_faults(variables: dict, models: list[str]) -> list[str]:
@@ -78,6 +80,6 @@ def inventory_faults(variables: dict, project: dict) -> list[str]:
         role = max((role for role in known if name.startswith(role + "_")), key=len, default=None)
         if role and name not in known[role]:
             faults.append(f"{name} is not a variable of role {role}; it has {sorted(known[role])}.")
-        elif not role and name.startswith("fleet_") and name not in FLEET_VARIABLES:
+        elif not role and name.startswith("fleet_") and name not in FLEET_VARIABLES | PROJECT_VARIABLES:
             faults.append(f"{name} is not a variable of the fleet; there are {sorted(FLEET_VARIABLES)}.")
     return faults

@@ -14,8 +14,8 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks im
     version,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
+ROOT = Path(__file__).resolve().parents[3]
+RECORDED = Path(__file__).parents[1] / "fixtures" / "nvidia-smi"
 # The guide's own stack, as the named cases need it; its file may or may not be there.
 GUIDE = {
     "name": "el7-v100-torch19",
