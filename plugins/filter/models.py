@@ -15,7 +15,7 @@ def models_faults(names: list[str], folder: str) -> list[str]:
             try:
                 faults += model_faults(yaml.safe_load(path.read_text()), name)
             except yaml.YAMLError as error:
-                faults.append(f"{path} is no YAML ({' '.join(str(error).split())}): mend it.")
+                faults.append(f"{path} is no YAML ({' '.join(str(error).split())}): correct it.")
     return faults
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import yaml
 from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.stacks import stack_file_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_table
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.health import gpu_notes
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import (
     environment_reasons,
-    gpu_notes,
     resolve,
 )
 
@@ -24,7 +24,7 @@ def stacks_faults(folder: str) -> list[str]:
         try:
             faults += stack_file_faults(yaml.safe_load(path.read_text()), path.stem)
         except yaml.YAMLError as error:
-            faults.append(f"{path} is no YAML ({' '.join(str(error).split())}): mend it.")
+            faults.append(f"{path} is no YAML ({' '.join(str(error).split())}): correct it.")
     return faults
 
 

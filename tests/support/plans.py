@@ -4,7 +4,7 @@ import copy
 
 import yaml
 from ansible_collections.fastchat.fleet.plugins.filter.placement import placement_wish
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import affinity_of, facts_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import affinity_of, facts_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.plan import placement_plan
 
 from testbed.paths import CLONE

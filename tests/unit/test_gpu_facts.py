@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import (
-    EMPTY,
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY, gather, pci_cards, run
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import (
     affinity_of,
     capability_of,
     facts_of,
     fault_of,
-    gather,
     module_version,
-    pci_cards,
-    run,
     topology_of,
 )
 
@@ -133,7 +130,7 @@ def test_a_broken_driver_is_one_sentence_that_says_what_to_do(fault):
     said = fault_of(fault["text"], fault["rc"], "535.54.03")
     assert fault["words"] in said
     assert said.endswith(".") and "\n" not in said
-    assert any(word in said for word in ("reboot", "install", "look", "mend")), said
+    assert any(word in said for word in ("reboot", "install", "look", "repair")), said
     facts = gather("/x", ask=lambda command, seconds: (fault["rc"], fault["text"]), root="/nowhere")
     assert facts["fault"] and facts["count"] == 0 and facts["gpus"] == []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from .health import gpu_troubles
 from .needs import AT_ONCE, CONVERSATIONS, Need, fewest, holds, need_of, spread_cap_mb
-from .stacks import gpu_troubles
 
 Wish = Mapping[str, Any]
 FIRST_PORT = 21002

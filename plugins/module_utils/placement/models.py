@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 def models_of(variables: Mapping) -> list[str]:
     """Return the names of the models that a host serves: fastchat_models, or fastchat_model alone."""
-    listed = variables.get("fastchat_models") or [variables.get("fastchat_model")]
-    return [listed] if isinstance(listed, str) else list(listed)
+    names = variables.get("fastchat_models") or [variables.get("fastchat_model")]
+    return [names] if isinstance(names, str) else list(names)
 
 
 def models_here(hostvars: Mapping, host: str, groups: Mapping) -> list[str]:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from .deal import deal
 from .hosts import Host, Wish, gpus_in_words
 from .instances import Instance, instance_in_words, instance_of
-from .listed import operator_pairs
 from .needs import Need, sum_in_words
+from .operator_instances import operator_pairs
 from .refusals import memory_faults, wish_faults
 
 
@@ -23,7 +23,7 @@ def computed_pairs(host: Host, words: list[str]) -> tuple[list[tuple[Instance, N
         return [(instance_of(host, need, index, []), need) for index, need in enumerate(needs.values())], []
     words += [f"GPU {index} is left out: {' '.join(found)}" for index, found in host.unfit.items()]
     if len(host.unfit) == len(host.cards):
-        return [], ["No GPU of this host is fit to serve: mend what the notes say, or list fastchat_worker_instances."]
+        return [], ["No GPU of this host is fit to serve: repair what the notes say or list fastchat_worker_instances."]
     instances, faults = deal(host, needs)
     used = {gpu for instance in instances for gpu in instance["gpus"]}
     idle = [gpu for gpu in range(len(host.cards)) if gpu not in used and gpu not in host.unfit]

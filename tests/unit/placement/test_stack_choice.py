@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.filter.stacks import stacks_read
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY, facts_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import facts_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.health import gpu_notes
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import (
-    gpu_notes,
     resolve,
     runs_on,
     stack_reasons,
