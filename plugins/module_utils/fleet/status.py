@@ -20,7 +20,7 @@ def should_run(unit: dict) -> bool:
 
 
 def memory_used(gpus: dict, wanted: list[int]) -> str:
-    """Return "3 GiB of 32, 1 of 32" of the GPUs with these numbers."""
+    """Return "3072 of 32510 MiB, 1 of 32510 MiB": the memory used of the GPUs with these numbers."""
     cards = [gpus["gpus"][index] for index in wanted if index < len(gpus.get("gpus", []))]
     return ", ".join(f"{card.get('memory_used_mb') or 0} of {card.get('memory_mb') or 0} MiB" for card in cards)
 

@@ -16,20 +16,29 @@ from .operator_instances import operator_pairs
 from .refusals import memory_faults, wish_faults
 
 
-def computed_pairs(host: Host, words: list[str]) -> tuple[list[tuple[Instance, Need]], list[str]]:
-    """Return the instances that are computed, each with its need, and the faults; adds to the words."""
+def computed_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str], list[str]]:
+    """Return the instances that are computed, each with its need, then the faults, then the words for people."""
     needs = {model["name"]: host.usual_need(model) for model in host.models}
     if host.device == "cpu":
-        return [(instance_of(host, need, index, []), need) for index, need in enumerate(needs.values())], []
-    words += [f"GPU {index} is left out: {' '.join(found)}" for index, found in host.unfit.items()]
+        return [(instance_of(host, need, index, []), need) for index, need in enumerate(needs.values())], [], []
+    words = [f"GPU {index} is left out: {' '.join(found)}" for index, found in host.unfit.items()]
     if len(host.unfit) == len(host.cards):
-        return [], ["No GPU of this host is fit to serve: repair what the notes say or list fastchat_worker_instances."]
+        fault = "No GPU of this host is fit to serve: repair what the notes say, or list fastchat_worker_instances."
+        return [], [fault], words
     instances, faults = deal(host, needs)
     used = {gpu for instance in instances for gpu in instance["gpus"]}
     idle = [gpu for gpu in range(len(host.cards)) if gpu not in used and gpu not in host.unfit]
     if instances and idle:
         words.append(f"{gpus_in_words(idle)} idle: no other instance was asked for, or fits.")
-    return [(instance, needs[instance["model"]]) for instance in instances], faults
+    return [(instance, needs[instance["model"]]) for instance in instances], faults, words
+
+
+def listed_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str], list[str]]:
+    """Return the instances that an operator lists, as ``computed_pairs`` returns those that are computed."""
+    pairs, faults = operator_pairs(host)
+    used = {gpu for instance, _need in pairs for gpu in instance["gpus"]}
+    words = [f"GPU {gpu} is used as listed: {' '.join(found)}" for gpu, found in host.unfit.items() if gpu in used]
+    return pairs, faults, words
 
 
 def placement_plan(gpus: Mapping, wish: Wish) -> dict[str, list]:
@@ -44,7 +53,6 @@ def placement_plan(gpus: Mapping, wish: Wish) -> dict[str, list]:
     An instance: index, model, port, gpus, num_gpus, device, max_gpu_memory, load_8bit, dtype, memory_limit, cpus.
     """
     host = Host(gpus, wish)
-    words: list[str] = []
     faults = wish_faults(host)
     if faults:
         return {"instances": [], "faults": faults, "words": []}
@@ -54,10 +62,7 @@ def placement_plan(gpus: Mapping, wish: Wish) -> dict[str, list]:
         said = host.fault[:1].upper() + host.fault[1:]
         missing = "No GPU is seen, and a worker wants one: look for the card, or set fastchat_worker_device to cpu."
         return {"instances": [], "faults": [said or missing], "words": []}
-    pairs, faults = operator_pairs(host) if host.operator_instances else computed_pairs(host, words)
-    if host.operator_instances:
-        named = {gpu for instance, _need in pairs for gpu in instance["gpus"]}
-        words += [f"GPU {gpu} is used as listed: {' '.join(host.unfit[gpu])}" for gpu in host.unfit if gpu in named]
+    pairs, faults, words = listed_pairs(host) if host.operator_instances else computed_pairs(host)
     short, notes = memory_faults(host, pairs)
     faults += short
     if faults:

@@ -18,7 +18,7 @@ def url_of(instance: dict, address: str) -> str:
 def worker_command(instance: dict, template: str, settings: dict) -> list[str]:
     """Return the python arguments that run an instance with the options that this version of FastChat has."""
     fschat = settings["fschat"]
-    # Before 0.2.21 the model's path chooses the template, and the gate says whether it is that one.
+    # Before 0.2.21 the model's path chooses the template, and the health check says whether it is that one.
     new = at_least(fschat, (0, 2, 21))
     common = {
         "host": settings["host"],
