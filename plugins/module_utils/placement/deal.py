@@ -38,7 +38,8 @@ def deal(host: Host, needs: dict[str, Need]) -> tuple[list[Instance], list[str]]
     """Return the instances of a host with GPUs, and the faults.
 
     A model whose number is asked for is served first, in the order of the list, so that a model that is added behind
-    moves none. An instance is named by its first GPU: one that is lost takes away its own instance and renumbers no other.
+    moves none. An instance is named by its first GPU: one that is lost takes away its own instance and renumbers no
+    other.
     """
     faults = [refusal(host, m, needs[m["name"]]) for m in host.models if not host.gpus_each(needs[m["name"]])]
     if faults:
