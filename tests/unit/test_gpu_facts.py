@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.fastchat.fleet.plugins.module_utils.host import nvidia_smi
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY, gather, pci_cards, run
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import (
     affinity_of,
@@ -257,3 +258,8 @@ def test_one_gpu_alone_is_asked_for_its_cpus_too():
 
     facts = gather("/x", ask=ask, root="/nowhere")
     assert (facts["gpus"][0]["cpus"], facts["gpus"][0]["numa_node"], facts["topology"]) == ("0-3", 1, {})
+
+
+@pytest.mark.parametrize("path", sorted(Path(nvidia_smi.__file__).parent.glob("*.py")), ids=lambda path: path.name)
+def test_what_hosts_run_is_ascii_as_python_2_7_wants_it(path):
+    assert path.read_bytes().isascii()

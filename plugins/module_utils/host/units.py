@@ -27,7 +27,7 @@ class Systemd:
     """The commands of one systemd; each raises RuntimeError with what systemctl said when it fails."""
 
     def __init__(self, run=None):
-        """Use another way to run a command (arguments → (code, output)), such as a test's."""
+        """Use another way to run a command (arguments -> (code, output)), such as a test's."""
         self.run = run or self._run
 
     @staticmethod
