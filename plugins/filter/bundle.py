@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from ansible_collections.fastchat.fleet.plugins.filter.placement import models_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.models import models_of
 
 # ansible.builtin.apt installs it by itself on a host that lacks it.
 ALWAYS = {"deb": ["python3-apt"], "rpm": []}

@@ -14,7 +14,7 @@ from ansible.playbook import Playbook
 from ansible.playbook.block import Block
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import facts_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import facts_of
 
 from testbed.paths import CLONE
 

@@ -4,14 +4,14 @@ import re
 
 import pytest
 import yaml
-from ansible_collections.fastchat.fleet.plugins.filter.backends import (
+from ansible_collections.fastchat.fleet.plugins.filter.stacks import stacks_read
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import newest_first
+from ansible_collections.fastchat.fleet.plugins.module_utils.workers.vllm import (
     backend_faults,
     backend_of,
     memory_mb,
     vllm_command,
 )
-from ansible_collections.fastchat.fleet.plugins.filter.stacks import stacks_read
-from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import newest_first
 
 from testbed.paths import CLONE
 

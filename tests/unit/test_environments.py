@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.fastchat.fleet.plugins.filter.stacks import environment_file_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.stacks import environment_file_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import environment_reasons
 from packaging.version import Version

@@ -1,7 +1,10 @@
 from pathlib import Path
 
 import pytest
-from ansible_collections.fastchat.fleet.plugins.filter.fleet import input_digest, inventory_faults, preflight_faults
+import yaml
+from ansible_collections.fastchat.fleet.plugins.filter.fleet import input_digest, inventory_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.inventory import PROJECT_VARIABLES
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_faults
 
 ROOT = str(Path(__file__).resolve().parents[2])
 FACTS = {
@@ -87,3 +90,9 @@ def test_vllm_s_packages_are_refused_where_the_api_runs_and_nowhere_else():
     (said,) = inventory_faults({**vllm, "group_names": ["controllers", "workers"]}, ROOT)
     assert "fastchat_stack is 'v100-vllm062' on a controller" in said and said.endswith(".")
     assert inventory_faults({**vllm, "group_names": ["workers"]}, ROOT) == []
+
+
+def test_what_the_playbooks_set_for_every_play_is_no_fault_of_an_inventory():
+    project = yaml.safe_load((Path(ROOT) / "playbooks" / "group_vars" / "all.yml").read_text())
+    assert set(project) == PROJECT_VARIABLES
+    assert inventory_faults({**GOOD, **project}, ROOT) == []

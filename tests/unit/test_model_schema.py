@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.fastchat.fleet.plugins.filter.models import model_faults, unpinned
+from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.models import model_faults, unpinned
 
 MODELS = sorted((Path(__file__).resolve().parents[2] / "files" / "models").glob("*.yml"))
 PAIR = {

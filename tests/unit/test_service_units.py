@@ -5,8 +5,9 @@ import threading
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.fastchat.fleet.plugins.filter.services import cpu_list, service_units
+from ansible_collections.fastchat.fleet.plugins.filter.services import service_units
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd, answers, plan, running_digest
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.hosts import cpu_list
 
 SHOWN = {
     "LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "NeedDaemonReload": "no",

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.fastchat.fleet.plugins.filter.stacks import (
-    preflight_table,
-    stack_file_faults,
-    stacks_faults,
-    stacks_read,
-)
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY, facts_of
+from ansible_collections.fastchat.fleet.plugins.filter.stacks import stacks_faults, stacks_read
+from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.stacks import stack_file_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_table
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import facts_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import version
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name

@@ -4,7 +4,9 @@ import copy
 import json
 
 import pytest
-from ansible_collections.fastchat.fleet.plugins.filter.status import drifts, fleet_status, gpu_faults, release_peers
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.faults import gpu_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.releases import drifts, release_peers
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.status import fleet_status
 from ansible_collections.fastchat.fleet.plugins.module_utils.host import running as unit_facts
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd
 

@@ -1,8 +1,9 @@
 """From planned instances to units and to what the probe reads."""
 
 import pytest
-from ansible_collections.fastchat.fleet.plugins.filter.backends import backend_faults
-from ansible_collections.fastchat.fleet.plugins.filter.workers import worker_command, worker_units, workers_asked
+from ansible_collections.fastchat.fleet.plugins.module_utils.workers.commands import worker_command
+from ansible_collections.fastchat.fleet.plugins.module_utils.workers.units import worker_units, workers_asked
+from ansible_collections.fastchat.fleet.plugins.module_utils.workers.vllm import backend_faults
 
 PLANNED = {
     "index": 4, "model": "vicuna-33b-v1.3", "port": 21006, "gpus": [4, 5, 6, 7], "num_gpus": 4, "device": "cuda",

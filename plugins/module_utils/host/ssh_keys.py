@@ -42,7 +42,7 @@ def keys_of(text):
 
 
 def fingerprint_of(key):
-    """Return SHA256:…, as ssh-keygen -l prints it."""
+    """Return SHA256:..., as ssh-keygen -l prints it."""
     digest = hashlib.sha256(base64.b64decode(key)).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
@@ -65,7 +65,7 @@ def chosen(host, shown, known, fingerprint):
     if not fingerprint:
         raise KeyFault(
             "%s shows ssh host keys that are %s: %s. If its own console says the same (ssh-keygen -lf"
-            " /etc/ssh/ssh_host_ed25519_key.pub), run this again with -e rebuild_host_key=SHA256:…"
+            " /etc/ssh/ssh_host_ed25519_key.pub), run this again with -e rebuild_host_key=SHA256:..."
             % (host, "not those that are known" if known else "not known", said)
         )
     return prints[fingerprint], shown[prints[fingerprint]], True

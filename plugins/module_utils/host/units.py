@@ -27,7 +27,7 @@ class Systemd:
     """The commands of one systemd; each raises RuntimeError with what systemctl said when it fails."""
 
     def __init__(self, run=None):
-        """Use another way to run a command (arguments → (code, output)), such as a test's."""
+        """Use another way to run a command (arguments -> (code, output)), such as a test's."""
         self.run = run or self._run
 
     @staticmethod
@@ -52,9 +52,9 @@ class Systemd:
     def take_away(self, folder, names):
         """Stop units, all of a kind at once and each as its ExecStop= says; disable them and remove their files."""
         for kind in KINDS:
-            some = [name for name in names if name.endswith(kind)]
-            if some:
-                self.call("stop", *some)
+            of_kind = [name for name in names if name.endswith(kind)]
+            if of_kind:
+                self.call("stop", *of_kind)
         self.call("disable", *names)
         for name in names:
             os.remove(os.path.join(folder, name))

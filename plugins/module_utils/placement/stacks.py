@@ -1,4 +1,4 @@
-"""Which stack a host can run, or every reason why it can run none. Pure functions; runs on the control node only.
+"""Which stack a host can run, or every reason why it can run none. Runs on the control node only.
 
 A stack is one file of files/stacks (docs/STACKS.md), a host is what the modules ``preflight_probe`` and ``gpu_facts``
 found, a wish is what the inventory asks of that host. Every reason is one sentence.
@@ -162,28 +162,6 @@ def resolve(stacks: list[Stack], host: Host, wish: Wish) -> Choice:
             return Choice(stack=stack["name"], reasons=[], refused=refused)
         refused[stack["name"]] = reasons
     every = list(dict.fromkeys(reason for reasons in refused.values() for reason in reasons))
-    # First what no other stack would mend: every stack says it in the same words.
+    # First what every stack says in the same words: choosing another would not help.
     every.sort(key=lambda reason: not all(reason in reasons for reasons in refused.values()))
     return Choice(stack="", reasons=every, refused=refused)
-
-
-def gpu_troubles(gpu: dict[str, Any]) -> list[str]:
-    """Return one sentence for each reason why a GPU that works will not for long, or works otherwise than expected."""
-    who, found = f"GPU {gpu['bus']}", []
-    if (gpu["retired_pages"] or {}).get("pending") or (gpu["remapped_rows"] or {}).get("pending"):
-        found.append(f"{who} waits to retire damaged memory: reset it or reboot the host.")
-    if (gpu["remapped_rows"] or {}).get("failed"):
-        found.append(f"{who} has no spare memory rows left: have it replaced.")
-    if (gpu["ecc_uncorrected"] or {}).get("volatile"):
-        found.append(
-            f"{who} had {gpu['ecc_uncorrected']['volatile']} uncorrected memory errors since its driver was loaded:"
-            " reset it; if they come back, have it replaced."
-        )
-    if gpu["mig_mode"]:
-        found.append(f"{who} is cut into MIG instances: a worker sees one instance, not the memory told here.")
-    return found
-
-
-def gpu_notes(gpus: list[dict[str, Any]]) -> list[str]:
-    """Return the troubles of some GPUs."""
-    return [said for gpu in gpus for said in gpu_troubles(gpu)]

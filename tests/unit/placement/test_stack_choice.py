@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.filter.stacks import stacks_read
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY, facts_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import facts_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.health import gpu_notes
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import (
-    gpu_notes,
     resolve,
     runs_on,
     stack_reasons,
     version,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
+ROOT = Path(__file__).resolve().parents[3]
+RECORDED = Path(__file__).parents[1] / "fixtures" / "nvidia-smi"
 # The guide's own stack, as the named cases need it; its file may or may not be there.
 GUIDE = {
     "name": "el7-v100-torch19",

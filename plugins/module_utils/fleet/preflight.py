@@ -1,0 +1,71 @@
+"""What preflight says: why a host is unfit whatever its stack, and the table of the fleet."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .tables import aligned
+
+HEADINGS = ("host", "OS", "glibc", "Python", "GPUs", "driver", "stack")
+
+
+def preflight_faults(facts: dict, needs: dict) -> list[str]:
+    """Return one sentence for each reason why a host is unfit whatever the stack; [] when it is fit.
+
+    ``facts`` are ansible_facts; ``needs`` has memory_mb (MiB), clock_skew (seconds) and probe, what the module
+    preflight_probe returned. What depends on the stack is ``placement.stacks``' to say.
+    """
+    probe, faults = needs["probe"], []
+    # Jinja hands numbers on as text.
+    memory_mb, clock_skew = int(needs["memory_mb"]), int(needs["clock_skew"])
+    if facts.get("service_mgr") != "systemd":
+        faults.append(f"service manager is {facts.get('service_mgr')}, wanted systemd: boot the host with systemd.")
+    if facts.get("architecture") != "x86_64":
+        faults.append(f"architecture is {facts.get('architecture')}, wanted x86_64: the locks hold only those wheels.")
+    if facts.get("os_family") not in ("Debian", "RedHat"):
+        faults.append(f"OS family is {facts.get('os_family')}, wanted Debian or RedHat.")
+    memory = facts.get("memtotal_mb", 0)
+    if memory < memory_mb:
+        faults.append(f"memory is {memory} MiB, wanted {memory_mb} MiB: take a larger host or a smaller model.")
+    for system in probe["disk"]:
+        if system["free_mb"] < system["wanted_mb"]:
+            faults.append(
+                f"{system['free_mb']} MiB are free for {' and '.join(system['paths'])}, wanted {system['wanted_mb']}"
+                " MiB: make room or mount a larger disk there."
+            )
+    for port, owner in sorted(probe["taken"].items()):
+        faults.append(f"port {port} is taken by a process of {owner}: stop it, or choose another port.")
+    for name in probe["unknown"]:
+        faults.append(f"the name {name} does not resolve here: add it to DNS or /etc/hosts.")
+    if abs(clock_skew) > needs.get("clock_skew_max", 60):
+        faults.append(f"the clock is {clock_skew} s off the control node's: set up time synchronisation.")
+    return faults
+
+
+def cards_in_words(found: dict) -> str:
+    """Return what stands in the table for what gpu_facts found, such as ``8 x Tesla V100-SXM2-32GB``."""
+    names = Counter(gpu["name"] for gpu in found["gpus"])
+    told = ", ".join(f"{count} x {name}" for name, count in names.items())
+    return told or ("broken" if found["fault"] else "no driver" if found["hint"] else "none")
+
+
+def preflight_table(verdicts: list[dict]) -> list[str]:
+    """Return the lines of a table of the fleet, and below it the plan of each host, every reason and every note.
+
+    A verdict has host, machine (of ansible_facts), glibc, python, found (gpu_facts), stack ('' for none), plan (words
+    of placement_plan), faults and notes.
+    """
+    rows = [list(HEADINGS)]
+    for verdict in verdicts:
+        machine, found = verdict["machine"], verdict["found"]
+        system = f"{machine['distribution']} {machine['distribution_version']}"
+        seen = (cards_in_words(found), found["driver"])
+        rows.append([verdict["host"], system, verdict["glibc"], verdict["python"], *seen, verdict["stack"]])
+    lines = aligned(rows)
+    for verdict in verdicts:
+        lines += [f"{verdict['host']}, plan: {word}" for word in verdict["plan"]["words"]]
+    for verdict in verdicts:
+        lines += [f"{verdict['host']}: {fault}" for fault in verdict["faults"]]
+        planned = " ".join(verdict["plan"]["words"])
+        lines += [f"{verdict['host']}, note: {note}" for note in verdict["notes"] if note not in planned]
+    return lines
