@@ -1,0 +1,52 @@
+"""Filters of the roles that run services: which files a unit runs, what it starts with, which units there are."""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.fastchat.fleet.plugins.module_utils.units import programs as of_programs
+from ansible_collections.fastchat.fleet.plugins.module_utils.units.descriptions import api_units, page_gates
+from ansible_collections.fastchat.fleet.plugins.module_utils.units.settings import settings_of, units_wanted
+
+
+def program_files(programs: list[str], root: str) -> list[dict[str, str]]:
+    """Return [{name, source}] of the files of programs below the folder ``root``; AnsibleFilterError as for a typo."""
+    try:
+        return of_programs.program_files(programs, root)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def program_texts(programs: list[str], root: str) -> dict[str, str]:
+    """Return {name: text} of the files of programs below the folder ``root``; AnsibleFilterError as for a typo."""
+    try:
+        return of_programs.program_texts(programs, root)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def unit_settings(
+    units: list[dict[str, Any]], template: str, root: str, targets: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return {name of a unit: the settings of its environment file}.
+
+    ``template`` is the path of the unit's template, ``root`` that of the folder services; ``targets`` says where the
+    links point that units follow.
+    """
+    text = Path(template).read_text()
+    return {unit["name"]: settings_of(unit, text, program_texts(unit["programs"], root), targets) for unit in units}
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict:
+        """Return the filters by the names that roles use."""
+        return {
+            "api_units": api_units,
+            "page_gates": page_gates,
+            "program_files": program_files,
+            "program_texts": program_texts,
+            "unit_settings": unit_settings,
+            "units_wanted": units_wanted,
+        }
