@@ -6,7 +6,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.fastchat.fleet.plugins.module_utils.units import programs as of_programs
 from ansible_collections.fastchat.fleet.plugins.module_utils.units.descriptions import api_units, page_gates
-from ansible_collections.fastchat.fleet.plugins.module_utils.units.settings import settings_of, units_wanted
+from ansible_collections.fastchat.fleet.plugins.module_utils.units.settings import settings_of, unit_wanted
 
 
 def program_files(programs: list[str], root: str) -> list[dict[str, str]]:
@@ -25,16 +25,18 @@ def program_texts(programs: list[str], root: str) -> dict[str, str]:
         raise AnsibleFilterError(str(error)) from error
 
 
-def unit_settings(
-    units: list[dict[str, Any]], template: str, root: str, targets: dict[str, str]
-) -> dict[str, dict[str, Any]]:
-    """Return {name of a unit: the settings of its environment file}.
+def unit_settings(unit: dict[str, Any], template: str, root: str, targets: dict[str, str]) -> dict[str, Any]:
+    """Return the settings of a unit's environment file, as ``settings_of`` does.
 
     ``template`` is the path of the unit's template, ``root`` that of the folder services; ``targets`` says where the
-    links point that units follow.
+    links point that the unit follows.
     """
-    text = Path(template).read_text()
-    return {unit["name"]: settings_of(unit, text, program_texts(unit["programs"], root), targets) for unit in units}
+    return settings_of(unit, Path(template).read_text(), program_texts(unit["programs"], root), targets)
+
+
+def units_wanted(units: list[dict[str, Any]], template: str, root: str, targets: dict[str, str]) -> list[dict]:
+    """Return units as the module ``service_units`` takes them; the other arguments are those of ``unit_settings``."""
+    return [unit_wanted(unit, unit_settings(unit, template, root, targets)) for unit in units]
 
 
 class FilterModule:

@@ -37,17 +37,7 @@ def settings_of(unit: dict[str, Any], template: str, texts: dict[str, str], targ
     return {"FASTCHAT_DIGEST": digest_of(inputs), **dict(sorted(unit["environment"].items())), **FIXED}
 
 
-def units_wanted(units: list[dict[str, Any]], settings: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return [{name, gates, socket, digest}] as the module ``service_units`` takes units.
-
-    ``settings`` are those of ``settings_of`` by the unit's name.
-    """
-    return [
-        {
-            "name": f"fastchat-{unit['name']}.service",
-            "gates": unit["gates"],
-            "socket": unit["socket"],
-            "digest": settings[unit["name"]]["FASTCHAT_DIGEST"],
-        }
-        for unit in units
-    ]
+def unit_wanted(unit: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a unit as the module ``service_units`` takes it; ``settings`` are those of ``settings_of``."""
+    name, digest = f"fastchat-{unit['name']}.service", settings["FASTCHAT_DIGEST"]
+    return {"name": name, "gates": unit["gates"], "socket": unit["socket"], "digest": digest}
