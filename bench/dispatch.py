@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROLES = Path(__file__).resolve().parents[1] / "roles"
+CLONE = Path(__file__).resolve().parents[1]
 OURS, THEIRS = "ours", "FastChat"
 MODELS = ("vicuna-7b", "vicuna-13b")
 HEART_BEAT, RETRY, ANSWER = 45, 5, 5  # seconds, of FastChat's worker
@@ -124,10 +124,10 @@ class Controller:
             self.port = one.getsockname()[1]
         self.folder = folder / f"{kind}-{self.port}"
         self.folder.mkdir()
-        ours = [str(ROLES / "fastchat_controller" / "files" / "fleet_controller.py"), "--state-file=controller.json"]
+        ours = ["-m", "services.controller", "--state-file=controller.json"]
         self.command = [sys.executable, *(ours if kind == OURS else ["-m", "fastchat.serve.controller"])]
         self.command += [f"--port={self.port}"]
-        self.environment = {**os.environ, "NO_PROXY": "*", "PYTHONPATH": str(ROLES / "fastchat_service" / "files")}
+        self.environment = {**os.environ, "NO_PROXY": "*", "PYTHONPATH": str(CLONE)}
         self.environment |= {"LOGDIR": ""} if kind == OURS else {}
 
     async def start(self) -> None:

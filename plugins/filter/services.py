@@ -1,8 +1,8 @@
 """Filters of fastchat_service: a unit's description, completed and checked, and the CPUs in its words."""
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.units import completed_units
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.hosts import cpu_list
+from ansible_collections.fastchat.fleet.plugins.module_utils.units.completion import completed_units
 
 
 def service_units(units: list[dict]) -> list[dict]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-GUARD = Path(__file__).resolve().parents[2] / "roles" / "fastchat_api" / "files" / "fleet_api.py"
+CLONE = Path(__file__).resolve().parents[2]
 MODEL = "standin"
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
 CONV = {
@@ -116,10 +116,10 @@ class Api:
 
     def __init__(self, controller, seconds=4):
         self.port = free_port()
-        command = [sys.executable, str(GUARD), "--host=127.0.0.1", f"--port={self.port}"]
+        command = [sys.executable, "-m", "services.api", "--host=127.0.0.1", f"--port={self.port}"]
         command += [f"--controller-address={controller}", f"--again-seconds={seconds}"]
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        self.process = subprocess.Popen(command, env={"LOGDIR": ""}, **pipe)
+        self.process = subprocess.Popen(command, env={"LOGDIR": "", "PYTHONPATH": str(CLONE)}, **pipe)
         for _ in range(150):
             try:
                 if self.ask("GET", "/fleet/alive")[0] == 200:

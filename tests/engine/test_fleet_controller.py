@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-LAUNCHER = Path(__file__).resolve().parents[2] / "roles" / "fastchat_controller" / "files" / "fleet_controller.py"
+CLONE = Path(__file__).resolve().parents[2]
 
 
 def free_port():
@@ -79,10 +79,9 @@ class Controller:
         self.start()
 
     def start(self):
-        command = [sys.executable, str(LAUNCHER), f"--port={self.port}", f"--state-file={self.state}"]
+        command = [sys.executable, "-m", "services.controller", f"--port={self.port}", f"--state-file={self.state}"]
         command += ["--interval=0.2", "--patience=0.5"]
-        beside = str(LAUNCHER.parents[2] / "fastchat_service" / "files")  # on a host they lie in one directory
-        environment = {"PATH": "/usr/bin:/bin", "LOGDIR": "", "NO_PROXY": "*", "PYTHONPATH": beside}
+        environment = {"PATH": "/usr/bin:/bin", "LOGDIR": "", "NO_PROXY": "*", "PYTHONPATH": str(CLONE)}
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
         self.until(lambda: isinstance(self.fleet(), dict))
 

@@ -8,12 +8,13 @@ import socket
 
 import pytest
 
-from testbed.paths import CLONE
-from testbed.scripts import load
+from services.api import connections
+from services.api.checks import checks
+from services.api.connections import watch_connections
+from services.api.errors import Refused
+from services.api.request import forwarded
 
-fleet_api = load(CLONE / "roles/fastchat_api/files/fleet_api.py")
-
-CHECKS = fleet_api.checks(4)
+CHECKS = checks(4)
 CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 GOOD = {
     CHAT: {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
@@ -24,12 +25,12 @@ GOOD = {
 
 def handed_on(path, **changed):
     body = json.dumps({**GOOD[path], **changed}).encode()
-    return json.loads(fleet_api.forwarded(path, body, CHECKS))
+    return json.loads(forwarded(path, body, CHECKS))
 
 
 def refusal(path, body):
-    with pytest.raises(fleet_api.Refused) as refused:
-        fleet_api.forwarded(path, body, CHECKS)
+    with pytest.raises(Refused) as refused:
+        forwarded(path, body, CHECKS)
     return str(refused.value)
 
 
@@ -132,7 +133,7 @@ def test_whatever_comes_a_worker_gets_only_what_it_understands():
         names = dice.sample(list(CHECKS[path]), dice.randrange(1, 4))
         try:
             found = handed_on(path, **{name: junk(dice) for name in names})
-        except fleet_api.Refused as refused:
+        except Refused as refused:
             assert str(refused).endswith(".")
             outcomes.add("refused")
             continue
@@ -150,12 +151,12 @@ def test_whatever_comes_a_worker_gets_only_what_it_understands():
 def test_a_connection_to_a_host_that_is_gone_is_given_up():
     async def connected():
         loop = asyncio.get_running_loop()
-        fleet_api.watch_connections(loop)
+        watch_connections(loop)
         server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
         _reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         one = writer.get_extra_info("socket")
         said = [one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)]
-        names = [*fleet_api.KEEP_ALIVE, "TCP_USER_TIMEOUT"]
+        names = [*connections.KEEP_ALIVE, "TCP_USER_TIMEOUT"]
         said += [one.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names]
         writer.close()
         server.close()
@@ -166,11 +167,11 @@ def test_a_connection_to_a_host_that_is_gone_is_given_up():
 
 @pytest.mark.parametrize("way", ["create_connection", "sock_connect"])
 def test_a_host_that_takes_no_connection_is_given_up_soon(way, monkeypatch):
-    monkeypatch.setattr(fleet_api, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.3)
 
     async def connected(address):
         loop = asyncio.get_running_loop()
-        fleet_api.watch_connections(loop)
+        watch_connections(loop)
         if way == "create_connection":
             await loop.create_connection(asyncio.Protocol, *address)
         with socket.socket() as one:

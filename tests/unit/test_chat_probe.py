@@ -1,9 +1,5 @@
 import pytest
-
-from testbed.paths import CLONE
-from testbed.scripts import load
-
-chat_probe = load(CLONE / "plugins/modules/chat_probe.py")
+from ansible_collections.fastchat.fleet.plugins.modules import chat_probe
 
 
 def test_the_answer_is_cut_out_of_a_transcript_of_the_command_line():

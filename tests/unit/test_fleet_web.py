@@ -7,10 +7,9 @@ import threading
 
 import pytest
 
-from testbed.paths import CLONE
-from testbed.scripts import load
-
-fleet_web = load(CLONE / "roles/fastchat_web/files/fleet_web.py")
+from services.web.browser import OnlyChat, without_elsewhere
+from services.web.controller import models_of, template_of
+from services.web.page import Requests
 
 TEMPLATE = {"name": "vicuna_v1.1", "messages": [["USER", "hi"]]}
 
@@ -47,9 +46,9 @@ def controller():
 def test_the_template_is_the_worker_s_own_and_no_worker_is_no_template(controller, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
     url, asked = controller
-    assert fleet_web.models_of(url) == ["alpaca", "vicuna"]
-    assert fleet_web.template_of(url, "vicuna") == TEMPLATE
-    assert fleet_web.template_of(url, "alpaca") == {}
+    assert models_of(url) == ["alpaca", "vicuna"]
+    assert template_of(url, "vicuna") == TEMPLATE
+    assert template_of(url, "alpaca") == {}
     assert ("/worker_get_conv_template", {"model": "vicuna"}) in asked
     assert not [path for path, _body in asked if "refresh" in path], "that would block FastChat's own controller"
 
@@ -57,7 +56,7 @@ def test_the_template_is_the_worker_s_own_and_no_worker_is_no_template(controlle
 def test_a_controller_that_is_not_there_is_an_oserror(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
     with pytest.raises(OSError):
-        fleet_web.models_of("http://127.0.0.1:9")
+        models_of("http://127.0.0.1:9")
 
 
 def through_the_door(path, kind="http"):
@@ -71,7 +70,7 @@ def through_the_door(path, kind="http"):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(fleet_web.Door(app)({"type": kind, "path": path}, None, send))
+    asyncio.run(OnlyChat(app)({"type": kind, "path": path}, None, send))
     return sent[0]["status"], dict(sent[0]["headers"])
 
 
@@ -113,7 +112,7 @@ def test_tags_that_name_other_servers_are_taken_out_and_no_others():
         'async\n></script>\n<script type="module" src="./assets/index.js"></script>'
         '<link rel="manifest" href="/m.json" />'
     )
-    kept = fleet_web.without_elsewhere(page)
+    kept = without_elsewhere(page)
     assert "http" not in kept
     assert kept.split() == [
         "<script", 'type="module"', 'src="./assets/index.js"></script><link', 'rel="manifest"', 'href="/m.json"', "/>",
@@ -127,7 +126,7 @@ def test_a_worker_is_asked_with_top_k_and_nobody_else():
         def post(self, url, json=None, **more):
             return url, json, more
 
-    ours = fleet_web.Requests(Module())
+    ours = Requests(Module())
     assert ours.exceptions == "theirs"
     assert ours.post("http://w/worker_generate_stream", json={"prompt": "p"}, stream=True)[1:] == (
         {"top_k": -1, "prompt": "p"},

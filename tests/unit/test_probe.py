@@ -9,11 +9,8 @@ import time
 
 import pytest
 
-from testbed.paths import CLONE
-from testbed.scripts import load
+from services.worker import leave, probe
 
-leave = load(CLONE / "roles/fastchat_worker/files/worker_leave.py")
-probe = load(CLONE / "roles/fastchat_worker/files/probe.py")
 ARGUMENTS = argparse.Namespace(controller="", patience=1, generation=1)
 
 

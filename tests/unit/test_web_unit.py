@@ -26,7 +26,7 @@ def start_of(inventory=EXAMPLE, host="ctl01.example.com", **extra):
 def test_it_runs_in_its_own_environment_and_binds_to_the_fleet_s_address():
     words = start_of()
     assert "/opt/fastchat/web-env" in words and "/opt/fastchat/env" not in words
-    assert "/usr/local/lib/fastchat/fleet_web.py" in words
+    assert "-m services.web" in " ".join(words)
     assert {"--host=10.1.2.3", "--port=7860", "--controller-url=http://ctl01.example.com:21001"} <= set(words)
     assert not [word for word in words if "conversations" in word or "share" in word]
 

@@ -11,7 +11,7 @@ PLANNED = {
 }  # fmt: skip
 SETTINGS = {
     "fschat": "0.2.36", "host": "10.1.2.3", "address": "gpu01", "controller": "http://ctl01:21001", "concurrency": 5,
-    "heartbeat": 45, "drain": 300, "leave": ["/roles/worker_leave.py"], "backend": "transformers",
+    "heartbeat": 45, "drain": 300, "leave": ["services.worker.leave"], "backend": "transformers",
     "cards": [{"memory_mb": 32510}] * 8,
 }  # fmt: skip
 MODELS = {"vicuna-33b-v1.3": {"conv_template": "vicuna_v1.1"}}

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from .commands import url_of, worker_command
 
-HELPERS = "/usr/local/lib/fastchat"
-
 
 def worker_units(instances: list[dict], models: dict[str, dict], settings: dict) -> list[dict]:
     """Return the units of planned instances, as role fastchat_service takes them.
 
     ``models`` are descriptions by name; ``settings`` has fschat (version), host (to bind), address (to be reached
-    under), controller (URL), concurrency, heartbeat and drain (seconds), leave (paths of the scripts that take it
+    under), controller (URL), concurrency, heartbeat and drain (seconds), leave (the programs that take it
     out of dispatch), backend (transformers or vllm) and cards (what gpu_facts says of the GPUs).
     """
     found, controller = [], settings["controller"]
     for one in instances:
         url, here = url_of(one, settings["address"]), f"http://{settings['host']}:{one['port']}"
         template = models[one["model"]]["conv_template"]
-        leave = [f"{HELPERS}/worker_leave.py", f"--controller={controller}", f"--worker={url}"]
+        leave = ["-m", "services.worker.leave", f"--controller={controller}", f"--worker={url}"]
         environment = {"FASTCHAT_WORKER_HEART_BEAT_INTERVAL": settings["heartbeat"]}
         if one["gpus"]:
             visible = ",".join(map(str, one["gpus"]))
@@ -29,7 +27,7 @@ def worker_units(instances: list[dict], models: dict[str, dict], settings: dict)
             "command": worker_command(one, template, settings),
             "environment": environment,
             "follows": [f"/srv/fastchat/models/{one['model']}/current"],
-            "files": settings["leave"],
+            "programs": settings["leave"],
             "wait_for": controller,
             "memory_limit": one["memory_limit"],
             "gpu": one["device"] != "cpu",

@@ -20,7 +20,7 @@ def test_settings_are_for_root_and_the_service_only(host):
 
 def test_every_fastchat_process_belongs_to_its_user(host):
     processes = [process for process in host.process.filter() if "/opt/fastchat/envs/" in process.args]
-    ours = [process for process in processes if "/probe.py" not in process.args]
+    ours = [process for process in processes if " services.worker.probe " not in process.args]
     assert ours and {process.user for process in ours} == {"fastchat"}
     # It restarts workers, so it is root.
     assert {process.user for process in processes if process not in ours} <= {"root"}

@@ -1,4 +1,4 @@
-"""How our scripts on the hosts ask each other, and a worker for a real generation. Standard library alone."""
+"""How our services ask each other, and how they ask a worker for a real generation."""
 
 import json
 import urllib.request
@@ -16,7 +16,7 @@ def post(url, body, seconds):
 
 
 def generation_fault(url, model, seconds):
-    """Return '' when a worker generates two tokens, else why not. The answer is read to its end: a slot is not left."""
+    """Return '' when a worker generates two tokens, else why not. The answer is read to its end, so no slot is left."""
     ask = {"model": model, "prompt": "Hello", "temperature": 0.0, "max_new_tokens": 2, "top_k": -1, "stop": None}
     try:
         first = json.loads(post(url + "/worker_generate_stream", ask, seconds).split(b"\0")[0])

@@ -9,7 +9,7 @@ import os
 import time
 from urllib.parse import urlsplit
 
-from asking import post
+from services.common.asking import post
 
 ESTABLISHED = "01"
 LOCAL, STATE = 1, 3  # columns of /proc/net/tcp, see proc(5)
@@ -50,7 +50,7 @@ def drain(port, seconds):
 
 def main():
     """Leave, then drain."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="services.worker.leave", description=__doc__)
     parser.add_argument("--controller", required=True)
     parser.add_argument("--worker", required=True)
     parser.add_argument("--drain", type=float, default=0)

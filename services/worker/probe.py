@@ -1,4 +1,4 @@
-"""Ask every worker of this host for a real generation, and mend what does not answer: ``fastchat-probe.service``.
+"""Ask every worker of this host for a real generation, and repair what does not answer: ``fastchat-probe.service``.
 
 As root, every few seconds. The plan (``/etc/fastchat/plan.json``) says which workers there are. A worker that is silent
 twice is killed, and systemd starts it again; after RESTARTS without a good answer in between it is stopped, left out.
@@ -13,8 +13,9 @@ import os
 import subprocess
 import time
 
-from asking import generation_fault, post
-from worker_leave import connections
+from services.common.asking import generation_fault, post
+
+from .leave import connections
 
 FAILURES, RESTARTS = 2, 3
 GOOD, LOADING, FAILING, LEFT_OUT, STOPPED = "good", "loading", "failing", "left out", "stopped"
@@ -62,7 +63,7 @@ def look(worker, arguments):
 
 
 def judge(unit, worker, was, arguments):
-    """Return the new entry of a worker in the report, having mended it where that was due."""
+    """Return the new entry of a worker in the report, having repaired it where that was due."""
     now = {"state": GOOD, "failures": 0, "restarts": was.get("restarts", 0), "leaked": 0, "said": ""}
     now["at"] = int(time.time())
     if show(unit, "ActiveState") not in ("active", "activating"):
@@ -109,7 +110,7 @@ def ask_all(arguments, was):
 
 def main():
     """Ask, wait, ask again; what the report of an earlier process says counts."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="services.worker.probe", description=__doc__)
     parser.add_argument("--controller", required=True)
     parser.add_argument("--plan", default="/etc/fastchat/plan.json")
     parser.add_argument("--report", default="/run/fastchat/probe.json")

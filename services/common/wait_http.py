@@ -15,9 +15,15 @@ def answers(url: str) -> bool:
         return False
 
 
-waited = 0
-while not answers(sys.argv[1]):
-    if waited % 60 == 0:
-        print(f"waiting for the controller at {sys.argv[1]} ({waited} s)", flush=True)
-    time.sleep(2)
-    waited += 2
+def main(url: str) -> None:
+    """Return as soon as the controller answers."""
+    waited = 0
+    while not answers(url):
+        if waited % 60 == 0:
+            print(f"waiting for the controller at {url} ({waited} s)", flush=True)
+        time.sleep(2)
+        waited += 2
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

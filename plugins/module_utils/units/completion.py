@@ -6,7 +6,7 @@ DEFAULTS = {
     "environment": {},
     "follows": [],
     "env": "/opt/fastchat/env",
-    "files": [],
+    "programs": [],
     "wait_for": "",
     "memory_limit": "infinity",
     "gpu": False,

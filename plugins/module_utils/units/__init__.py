@@ -1,0 +1,1 @@
+"""What the units of a host start with. Control node only: it reads the programs in services/, and writes nothing."""

@@ -1,0 +1,43 @@
+"""The settings of a unit's environment file, and the digest by which a process is known to be out of date."""
+
+import hashlib
+import json
+from typing import Any
+
+FIXED = {
+    "LOGDIR": "",  # turns FastChat's log files off: the journal has everything
+    "PYTHONUNBUFFERED": "1",
+    "HF_HUB_OFFLINE": "1",
+    "NO_PROXY": "*",
+}
+# These say how a service is asked whether it answers. A process does not start with them.
+ASKED = ("gates",)
+
+
+def digest_of(inputs: dict[str, Any]) -> str:
+    """Return 12 hexadecimal digits of the sha256 over inputs as canonical JSON (sorted keys)."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def settings_of(unit: dict[str, Any], template: str, texts: dict[str, str], targets: dict[str, str]) -> dict[str, Any]:
+    """Return {name: value} of a unit's environment file, in the order in which they are written.
+
+    ``unit`` is complete, as the filter ``service_units`` returns it; ``template`` is the text of the unit's template;
+    ``texts`` are its programs by file name; ``targets`` says where links point ({link: target}).
+
+    FASTCHAT_DIGEST comes first: it covers all of these, so a process that started with another value is out of date.
+    Raises KeyError when a link that the unit follows is not in ``targets``.
+    """
+    inputs = {
+        "unit": {name: value for name, value in unit.items() if name not in ASKED},
+        "template": template,
+        "programs": texts,
+        "links": {link: targets[link] for link in unit["follows"]},
+    }
+    return {"FASTCHAT_DIGEST": digest_of(inputs), **dict(sorted(unit["environment"].items())), **FIXED}
+
+
+def unit_wanted(unit: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a unit as the module ``service_units`` takes it; ``settings`` are those of ``settings_of``."""
+    name, digest = f"fastchat-{unit['name']}.service", settings["FASTCHAT_DIGEST"]
+    return {"name": name, "gates": unit["gates"], "socket": unit["socket"], "digest": digest}

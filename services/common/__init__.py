@@ -1,0 +1,1 @@
+"""What several services use. It needs the standard library alone."""

@@ -1,0 +1,45 @@
+"""What a browser may load and ask for: only what a chat needs, and from this server alone."""
+
+import re
+
+# What a browser may load for this page: from its own server only, also where an answer names a picture elsewhere.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'"
+)
+ELSEWHERE = re.compile(r"<(?:link|script)\b[^>]*=\"https?://[^>]*>(?:\s*</script>)?")
+# Uploads, files of the host, requests on behalf of others: nothing of it belongs to a chat.
+CLOSED = re.compile(
+    r"/(?:gradio_api/)?(?:upload|upload_progress|file|proxy|stream|deep_link|component_server)(?:[/=]|$)"
+)
+
+
+class OnlyChat:
+    """ASGI: lets through what a chat needs, and tells browsers to load nothing from elsewhere."""
+
+    def __init__(self, app):
+        """Stand before an ASGI application."""
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        """Answer 404 on what is closed; else hand on, with the policy in the answer's head."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_policy(message):
+            if message["type"] == "http.response.start":
+                head = [*message.get("headers", []), (b"content-security-policy", POLICY.encode())]
+                message = {**message, "headers": [*head, (b"referrer-policy", b"same-origin")]}
+            await send(message)
+
+        if CLOSED.search(scope["path"]):
+            await with_policy({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await self.app(scope, receive, with_policy)
+
+
+def without_elsewhere(page):
+    """Return a page's template without the tags that name other servers."""
+    return ELSEWHERE.sub("", page)

@@ -1,0 +1,28 @@
+"""What the page asks the controller and the workers."""
+
+import json
+import urllib.request
+
+SECONDS = 10
+
+
+def asked(url, **body):
+    """Return the answer of a controller or worker to a POST; raises OSError."""
+    head = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), head, method="POST")
+    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        return json.load(answer)
+
+
+def models_of(controller):
+    """Return the sorted names of the models that a controller has; raises OSError."""
+    return sorted(set(asked(controller + "/list_models")["models"]))
+
+
+def template_of(controller, model):
+    """Return the fields of the template that a worker of this model has, as the API asks for them; {} without a worker.
+
+    Raises OSError.
+    """
+    worker = asked(controller + "/get_worker_address", model=model)["address"]
+    return asked(worker + "/worker_get_conv_template", model=model)["conv"] if worker else {}
