@@ -16,6 +16,8 @@ FLEET_VARIABLES = {
     "fleet_firewall",
     "fleet_tls",
 }
+# Where the project's own data and programs lie: playbooks/group_vars sets them, no inventory does.
+PROJECT_VARIABLES = {"fleet_files", "fleet_services"}
 
 
 def input_digest(inputs: dict) -> str:
@@ -101,7 +103,7 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
         role = max((role for role in known if name.startswith(role + "_")), key=len, default=None)
         if role and name not in known[role]:
             faults.append(f"{name} is not a variable of role {role}; it has {sorted(known[role])}.")
-        elif not role and name.startswith("fleet_") and name not in FLEET_VARIABLES:
+        elif not role and name.startswith("fleet_") and name not in FLEET_VARIABLES | PROJECT_VARIABLES:
             faults.append(f"{name} is not a variable of the fleet; there are {sorted(FLEET_VARIABLES)}.")
     return faults
 
