@@ -1,6 +1,7 @@
 """Filters of the operations: the fleet as one table, and a sentence for each thing that is not well."""
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
 OLD_SECONDS = 300  # the probe runs every 15 s
 COLUMNS = ("host", "unit", "state", "environment", "release", "controller", "queue", "probe", "gpu")
@@ -191,6 +192,18 @@ def fleet_status(hosts: dict, registry: dict | None = None, asked: str = "", who
     return {"table": table(rows), "rows": rows, "faults": faults}
 
 
+def status_answers(hostvars: Mapping, hosts: Iterable[str], workers: Collection[str]) -> dict[str, dict]:
+    """Return {host: what it said}, as fleet_status takes it, from what playbooks/status.yml registered on each host.
+
+    ``workers`` are the hosts of that group. A host that did not say which units it has is {}.
+    """
+    found = {}
+    for host in hosts:
+        said, gpus = hostvars[host].get("__status_units", {}), hostvars[host].get("__status_gpus", {})
+        found[host] = {**said, "gpus": gpus, "worker": host in workers} if "units" in said else {}
+    return found
+
+
 def release_peers(asked: list[dict], models: list[str]) -> dict[str, dict]:
     """Return {model: {host, release}}: who can give the release that most have; nothing for a model that nobody has.
 
@@ -214,4 +227,4 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"fleet_status": fleet_status, "release_peers": release_peers}
+        return {"fleet_status": fleet_status, "release_peers": release_peers, "status_answers": status_answers}
