@@ -1,6 +1,7 @@
-"""Filters of the gateway: what its API keys must be like."""
+"""Filters of the gateway: what its API keys must be like, what lies behind it, where it is asked."""
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # RFC 6750's b64token: what a client can send after "Bearer". Nothing in it means anything to nginx once escaped.
@@ -32,9 +33,32 @@ def gateway_key_faults(keys: Any) -> list[str]:
     return faults
 
 
+def gateway_upstreams(hostvars: Mapping, hosts: Iterable[str], variable: str, default: int | list[int]) -> list[str]:
+    """Return host:port for each port that a ``variable`` of each host names, one port or several."""
+    found = []
+    for host in hosts:
+        ports = hostvars[host].get(variable, default)
+        found += [f"{host}:{port}" for port in (ports if isinstance(ports, list) else [ports])]
+    return found
+
+
+def gateway_addresses(hostvars: Mapping, gateways: Iterable[str]) -> list[dict]:
+    """Return [{host, url}]: the OpenAI API of each gateway, by the first name that its certificate has."""
+    found = []
+    for host in gateways:
+        variables = hostvars[host]
+        name, port = variables.get("fastchat_gateway_names", [host])[0], variables.get("fastchat_gateway_port", 443)
+        found.append({"host": host, "url": f"https://{name}:{port}/v1"})
+    return found
+
+
 class FilterModule:
     """Names for templates."""
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"gateway_key_faults": gateway_key_faults}
+        return {
+            "gateway_addresses": gateway_addresses,
+            "gateway_key_faults": gateway_key_faults,
+            "gateway_upstreams": gateway_upstreams,
+        }

@@ -1,7 +1,7 @@
 """Filters of the operations: the fleet as one table, and who can give a release."""
 
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.releases import release_peers
-from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.status import fleet_status
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.status import fleet_status, status_answers
 
 
 class FilterModule:
@@ -9,4 +9,4 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"fleet_status": fleet_status, "release_peers": release_peers}
+        return {"fleet_status": fleet_status, "release_peers": release_peers, "status_answers": status_answers}

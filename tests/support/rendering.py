@@ -13,6 +13,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.playbook import Playbook
 from ansible.playbook.block import Block
 from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import facts_of
 
@@ -73,6 +74,7 @@ class Fleet:
         self.inventory = InventoryManager(loader=self.loader, sources=[str(inventory)])
         self.variables = VariableManager(loader=self.loader, inventory=self.inventory)
         self.variables._extra_vars = extra
+        HostVars(self.inventory, self.variables, self.loader)  # the variable manager keeps it
         for host in self.inventory.get_hosts():
             self.variables.set_host_facts(host.name, dict(FACTS))
             self.variables.set_nonpersistent_facts(host.name, dict(REGISTERED))

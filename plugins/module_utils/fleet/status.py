@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
+
 from .faults import gpu_faults, unit_faults, worker_faults
 from .releases import drifts
 from .tables import aligned
@@ -97,3 +99,15 @@ def fleet_status(hosts: dict, registry: dict | None = None, asked: str = "", who
         ]
     faults += drifts(reached)
     return {"table": table(rows), "rows": rows, "faults": faults}
+
+
+def status_answers(hostvars: Mapping, hosts: Iterable[str], workers: Collection[str]) -> dict[str, dict]:
+    """Return {host: what it said}, as fleet_status takes it, from what playbooks/status.yml registered on each host.
+
+    ``workers`` are the hosts of that group. A host that did not say which units it has is {}.
+    """
+    found = {}
+    for host in hosts:
+        said, gpus = hostvars[host].get("__status_units", {}), hostvars[host].get("__status_gpus", {})
+        found[host] = {**said, "gpus": gpus, "worker": host in workers} if "units" in said else {}
+    return found
