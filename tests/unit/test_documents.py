@@ -7,7 +7,14 @@ import pytest
 
 from testbed.paths import CLONE
 
-DOCUMENTS = sorted([*CLONE.glob("*.md"), *CLONE.glob("docs/**/*.md"), *CLONE.glob("roles/*/README.md")])
+DOCUMENTS = sorted(
+    [
+        *CLONE.glob("*.md"),
+        *CLONE.glob("docs/**/*.md"),
+        *CLONE.glob("roles/*/README.md"),
+        *CLONE.glob("collections/*/*/*/README.md"),
+    ]
+)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
