@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR):$(CURDIR)/collections
 
-.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web security operations chaos chat status clean locks audit-glibc
+.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web security operations chaos chat status clean locks readmes audit-glibc
 help: ## What can be made here
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
@@ -88,3 +88,6 @@ clean: ## Containers, network, image and .venv of this clone; the download cache
 
 locks: $(VENV)/.done ## Resolve every lock again, with hashes
 	python -m testbed.locks
+
+readmes: $(VENV)/.done ## Write roles/*/README.md from the roles' argument specs
+	python -m testbed.role_readmes

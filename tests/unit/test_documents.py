@@ -1,0 +1,41 @@
+"""What the documents link to is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from testbed.paths import CLONE
+
+DOCUMENTS = sorted(
+    [
+        *CLONE.glob("*.md"),
+        *CLONE.glob("docs/**/*.md"),
+        *CLONE.glob("roles/*/README.md"),
+        *CLONE.glob("collections/*/*/*/README.md"),
+    ]
+)
+LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+
+
+def dead_links(document: Path, text: str) -> list[str]:
+    """Return the relative links of a document's text that lead nowhere."""
+    return [link for link in LINK.findall(text) if not (document.parent / link).exists()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(CLONE).as_posix())
+def test_every_link_leads_somewhere(document):
+    assert dead_links(document, document.read_text(encoding="utf-8")) == []
+
+
+def test_a_dead_link_is_found():
+    text = "[a](docs/OPERATIONS.md) [b](docs/no.md#part) [c](https://h/x.md) [d](#here)"
+    assert dead_links(CLONE / "README.md", text) == ["docs/no.md"]
+
+
+def test_each_playbook_for_operators_has_a_page_that_the_index_leads_to():
+    index = (CLONE / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
+    playbooks = {path.name for path in (CLONE / "playbooks").glob("*.yml")} - {"site.yml"}
+    assert [name for name in sorted(playbooks) if f"`{name}" not in index] == []
+    pages = {path.name for path in (CLONE / "docs" / "operations").glob("*.md")}
+    assert pages == set(re.findall(r"\(operations/([a-z_]+\.md)\)", index))
