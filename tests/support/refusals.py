@@ -3,7 +3,8 @@
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
 from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.errors import WeightsError
-from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import read_tensors
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.files import read_folder
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import read_headers, read_tensors
 
 
 def refused(path, *words):
@@ -22,3 +23,8 @@ def not_converted(tmp_path, base, delta, *words):
     for word in words:
         assert word in str(caught.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def tensors_in(folder):
+    """Return {name: Tensor} of a model directory."""
+    return read_headers(read_folder(str(folder), {}))

@@ -13,22 +13,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..storage.files import PART, remove, rename
+from ..storage.files import PART, rename
 from ..tensors.errors import WeightsError
-from .plan import Part, Plan, make_part, make_plan
-from .sources import read_sources, read_whole_files
-from .staging import (
-    finish,
-    finished_shards,
-    place,
-    record,
-    recorded,
-    require_space,
-    staging_of,
-    start_journal,
-    write_small,
-)
-from .stream import Stream
+from .plan import Part, make_part, make_plan
+from .sources import read_sources
+from .staging import fill, recorded, require_space, staging_of
 
 SHARD_BYTES = 2_000_000_000  # what a kill may cost; transformers' own default is 5 GB
 BUDGET_BYTES = 256 << 20
@@ -59,7 +48,9 @@ def convert(
     target = os.path.abspath(target_dir)
     threads = threads or min(4, os.cpu_count() or 1)
     try:
-        plan = planned(base_dir, delta_dir, output, shard_bytes, part)
+        wanted, links = (part.tensors, part.links) if part else (None, ())
+        sources = read_sources(base_dir, delta_dir, wanted, links)
+        plan = make_part(sources, output, part) if part else make_plan(sources, output, shard_bytes)
         if os.path.lexists(target):
             return {"changed": False, "size": plan.size, "files": recorded(target, plan)}
         parent = os.path.dirname(target)
@@ -78,43 +69,3 @@ def convert(
             f"{f' ({error.filename})' if error.filename else ''}; finished shards are kept, run it again."
         ) from error
     return {"changed": True, "size": plan.size, "files": files}
-
-
-def planned(base_dir: str, delta_dir: str | None, output: str, shard_bytes: int, part: Part | None) -> Plan:
-    """Read what the sources hold and lay out the target, or a part of it."""
-    if part is None:
-        return make_plan(read_sources(base_dir, delta_dir), output, shard_bytes)
-    if part.linked:
-        sources = read_whole_files(base_dir, list(part.shards), output)
-    else:
-        sources = read_sources(base_dir, delta_dir, part.tensors)
-    return make_part(sources, output, part)
-
-
-def fill(staging: str, plan: Plan, budget_bytes: int, threads: int, good: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    """Bring staging to its end and return its files; shards of an earlier run are kept."""
-    done = finished_shards(staging, plan)
-    require_space(staging, plan, done)
-    start_journal(staging, plan, done)
-
-    def finished(name: str, entry: dict[str, Any]) -> None:
-        record(staging, name, entry)
-        done[name] = entry
-
-    for name in {shard.name for shard in plan.shards} & set(good[1]) - set(done):
-        entry = place(staging, name, os.path.join(good[0], name))
-        if entry == {key: good[1][name][key] for key in ("size", "sha256")}:
-            finished(name, entry)
-        else:
-            remove(os.path.join(staging, name))
-    missing = [shard for shard in plan.shards if shard.name not in done]
-    for shard in missing:
-        if shard.source:
-            finished(shard.name, place(staging, shard.name, shard.source))
-    if streamed := [shard for shard in missing if not shard.source]:
-        Stream(staging, plan.output, budget_bytes, threads).run(streamed, finished)
-    for name, data in plan.small.items():
-        done[name] = write_small(staging, name, data)
-    files = dict(sorted(done.items()))
-    finish(staging, plan, files)
-    return files

@@ -17,9 +17,9 @@ import math
 from typing import Any, NamedTuple
 
 from ..tensors.errors import WeightsError
+from ..tensors.files import INDEXES
 from ..tensors.layout import DTYPES, HALF, DType, Tensor
-from ..tensors.model import INDEXES, Model
-from .sources import CONFIG, Sources
+from .sources import CONFIG, Model, Sources
 
 ENGINE = 1  # part of the fingerprint: raise it when the same inputs give other files
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -87,6 +87,11 @@ class Part(NamedTuple):
         """Return the names of all tensors of these files."""
         return frozenset(name for names in self.shards.values() for name in names)
 
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Return the names of the files that are links to those of a whole model."""
+        return tuple(self.shards) if self.linked else ()
+
 
 def is_tied(config: dict[str, Any]) -> bool:
     """Return whether a configuration ties head and embeddings; LLaMA's default is no."""
@@ -110,8 +115,8 @@ def paired(base: Model, delta: Model, configs: tuple[dict[str, Any], dict[str, A
     ties = is_tied(configs[0]), is_tied(configs[1])
     if ties[0] != ties[1]:
         raise WeightsError(
-            f"tie_word_embeddings is {ties[0]} in {base.folder}/{CONFIG} and {ties[1]} in {delta.folder}/{CONFIG}; "
-            "base and delta are not of one model."
+            f"tie_word_embeddings is {ties[0]} in {base.folder.path}/{CONFIG} and {ties[1]} in "
+            f"{delta.folder.path}/{CONFIG}; base and delta are not of one model."
         )
     vocabularies = configs[0].get("vocab_size"), configs[1].get("vocab_size")
     wanted = [
@@ -123,7 +128,7 @@ def paired(base: Model, delta: Model, configs: tuple[dict[str, Any], dict[str, A
             name = min(names)
             tensor = here.tensors[name]
             raise WeightsError(
-                f"{name} of shape {list(tensor.shape)} is in {tensor.path} but nowhere in {there.folder}; "
+                f"{name} of shape {list(tensor.shape)} is in {tensor.path} but nowhere in {there.folder.path}; "
                 f"base and delta are not of one model ({len(names)} such names)."
             )
     items = []
@@ -189,7 +194,7 @@ def items_of(sources: Sources) -> list[Item]:
 
 def links_to(base: Model) -> tuple[Shard, ...]:
     """Return shards that are links to the files of a whole model."""
-    return tuple(Shard(name, (), path) for name, path in base.shards.items())
+    return tuple(Shard(name, (), path) for name, path in base.folder.shards.items())
 
 
 def small_of(sources: Sources) -> dict[str, bytes]:
@@ -214,15 +219,15 @@ def make_plan(sources: Sources, output: str, shard_bytes: int) -> Plan:
         raise WeightsError(f"The output is {output!r}, wanted safetensors or bin.")
     small = small_of(sources)
     base = sources.base
-    if not sources.delta and base.format == output:
+    if not sources.delta and base.folder.format == output:
         shards = links_to(base)
-        if base.index and (len(shards) > 1 or "-of-" in shards[0].name):
-            small[INDEXES[output]] = base.index
+        if base.folder.index and (len(shards) > 1 or "-of-" in shards[0].name):
+            small[INDEXES[output]] = base.folder.index
         size = sum(size for size, _mtime in sources.stamps)
     else:
         items = items_of(sources)
         if not items:
-            raise WeightsError(f"{base.folder} has no tensors to convert.")
+            raise WeightsError(f"{base.folder.path} has no tensors to convert.")
         shards = sharded(items, shard_bytes, output)
         if len(shards) > 1:
             small[INDEXES[output]] = index_of(shards)
@@ -238,8 +243,8 @@ def make_part(sources: Sources, output: str, part: Part) -> Plan:
     small = small_of(sources)
     if part.linked:
         shards = links_to(sources.base)
-        if sources.base.index:
-            small[INDEXES[output]] = sources.base.index
+        if sources.base.folder.index:
+            small[INDEXES[output]] = sources.base.folder.index
         size = sum(size for size, _mtime in sources.stamps)
     else:
         items = items_of(sources)
@@ -248,7 +253,7 @@ def make_part(sources: Sources, output: str, part: Part) -> Plan:
             for name, names in sorted(part.shards.items())
         )
         if lost := sorted(part.tensors - {item.name for item in items}):
-            raise WeightsError(f"{lost[0][:100]!r} is in no target that is made of {sources.base.folder}.")
+            raise WeightsError(f"{lost[0][:100]!r} is in no target that is made of {sources.base.folder.path}.")
         size = sum(item.size for item in items)
         if part.others is not None:
             small[INDEXES[output]] = index_of(shards, part.others)

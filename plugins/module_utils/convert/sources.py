@@ -10,16 +10,25 @@ import os
 from typing import Any, NamedTuple
 
 from ..tensors.errors import WeightsError
-from ..tensors.files import read_json, read_small_if_there, regular_file
-from ..tensors.model import INDEXES, Model, read_model
+from ..tensors.files import CONFIG, HEADER_LIMIT, Folder, read_folder
+from ..tensors.layout import Tensor
+from ..tensors.model import read_headers
 
-CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
+GENERATION_CONFIG = "generation_config.json"
 TOKENIZER_MODELS = ("tokenizer.model", "tokenizer.json", "vocab.json")  # one of these makes a tokenizer
 TOKENIZER_FILES = (
     *TOKENIZER_MODELS,
     *("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
 )
 TOKENIZER_LIMIT = 128 << 20  # bytes of one tokenizer file
+SMALL = {CONFIG: HEADER_LIMIT, GENERATION_CONFIG: HEADER_LIMIT, **dict.fromkeys(TOKENIZER_FILES, TOKENIZER_LIMIT)}
+
+
+class Model(NamedTuple):
+    """A model as a plan sees it: its directory, and {name: Tensor} in reading order."""
+
+    folder: Folder
+    tensors: dict[str, Tensor]
 
 
 class Sources(NamedTuple):
@@ -38,46 +47,30 @@ class Sources(NamedTuple):
     stamps: list[list[int]]
 
 
-def read_sources(base_dir: str, delta_dir: str | None, wanted: frozenset[str] | None = None) -> Sources:
-    """Read the headers and the small files of base and delta, or of a whole model (``delta_dir`` None).
+def read_sources(
+    base_dir: str, delta_dir: str | None, wanted: frozenset[str] | None = None, links: tuple[str, ...] = ()
+) -> Sources:
+    """Read the small files and the headers of base and delta, or of a whole model (``delta_dir`` None).
 
-    With ``wanted``, only those tensors are there, and only the shards that hold them need exist. Raises WeightsError.
+    With ``wanted``, only those tensors are there, and only the shards that hold them need exist. With ``links``, only
+    these files of a whole model are there, and their headers are not read. Raises WeightsError.
     """
-    if wanted is not None and not wanted:
-        base = Model(base_dir, "", {}, None, {})
-        delta = Model(delta_dir, "", {}, None, {}) if delta_dir else None
-    else:
-        base = read_model(base_dir, wanted)
-        delta = read_model(delta_dir, wanted) if delta_dir else None
-    return described(base, delta)
-
-
-def read_whole_files(base_dir: str, names: list[str], output: str) -> Sources:
-    """Read only some weight files of a whole model of the format ``output``, and its index, without their headers."""
-    shards = {name: regular_file(base_dir, name) for name in sorted(names)}
-    return described(Model(base_dir, output, shards, read_small_if_there(base_dir, INDEXES[output]), {}))
-
-
-def described(base: Model, delta: Model | None = None) -> Sources:
-    """Add to models what their directories hold besides weights."""
-    config, small = small_files(base.folder, (delta or base).folder)
-    base_config = read_json(base.folder, CONFIG) if delta and delta.format else None  # without format: not read
-    sources = [os.stat(path) for model in (base, delta) if model for path in model.shards.values()]
-    stamps = [[status.st_size, status.st_mtime_ns] for status in sources]
-    return Sources(base, delta, config, base_config, small, stamps)
-
-
-def small_files(base_dir: str, source: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return (configuration, {name: content} of the other small files) of the target.
-
-    All of it comes from the directory ``source``; only generation_config.json may come from the base instead.
-    """
-    config = read_json(source, CONFIG)
-    found: dict[str, bytes | None] = {GENERATION_CONFIG: read_small_if_there(source, GENERATION_CONFIG)}
-    if found[GENERATION_CONFIG] is None:
-        found[GENERATION_CONFIG] = read_small_if_there(base_dir, GENERATION_CONFIG)
-    for name in TOKENIZER_FILES:
-        found[name] = read_small_if_there(source, name, TOKENIZER_LIMIT)
-    if not any(found[name] for name in TOKENIZER_MODELS):
-        raise WeightsError(f"{source} has no tokenizer, none of {', '.join(TOKENIZER_MODELS)}; fetch it again.")
-    return config, {name: data for name, data in found.items() if data is not None}
+    base_reads = [GENERATION_CONFIG, *([CONFIG] if wanted is None or wanted else [])] if delta_dir else SMALL
+    folders = [read_folder(base_dir, {name: SMALL[name] for name in base_reads}, wanted, links)]
+    if delta_dir:
+        folders.append(read_folder(delta_dir, SMALL, wanted))
+    models = [Model(folder, read_headers(folder, wanted) if folder.format and not links else {}) for folder in folders]
+    base, whole = folders[0], folders[-1]
+    configs = []
+    for folder in folders:
+        if folder.config is None and (folder is whole or folder.format):
+            raise WeightsError(f"{folder.path}/{CONFIG} is missing; fetch the model again.")
+        configs.append(folder.config)
+    # The base's stands in for a delta that has none.
+    taken = {**{name: base.small[name] for name in (GENERATION_CONFIG,) if name in base.small}, **whole.small}
+    if not any(name in taken for name in TOKENIZER_MODELS):
+        raise WeightsError(f"{whole.path} has no tokenizer, none of {', '.join(TOKENIZER_MODELS)}; fetch it again.")
+    status = [os.stat(path) for folder in folders for path in folder.shards.values()]
+    stamps = [[facts.st_size, facts.st_mtime_ns] for facts in status]
+    delta = models[-1] if delta_dir else None
+    return Sources(models[0], delta, configs[-1] or {}, configs[0] if delta else None, taken, stamps)

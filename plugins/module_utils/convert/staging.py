@@ -18,6 +18,7 @@ from ..storage.locks import Busy, held
 from ..tensors.errors import WeightsError
 from ..tensors.files import read_json, read_small_if_there
 from .plan import Plan
+from .stream import Stream
 
 SPACE_SPARE = 64 << 20  # for headers and small files
 RECORD = "conversion.json"  # in the target: what it was made from, and its files
@@ -73,29 +74,11 @@ def start_journal(staging: str, plan: Plan, done: dict[str, Any]) -> None:
     write(os.path.join(staging, JOURNAL), b"".join([f"{plan.fingerprint}\n".encode(), *lines]))
 
 
-def record(staging: str, name: str, entry: dict[str, Any]) -> None:
-    """Note in the journal that a shard is finished; it is on the disk under its name."""
-    append(os.path.join(staging, JOURNAL), line_of(name, entry))
-
-
-def write_small(staging: str, name: str, data: bytes) -> dict[str, Any]:
-    """Write a small file through to the disk; return {size, sha256}."""
-    write(os.path.join(staging, name), data)
-    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
 def place(staging: str, name: str, source: str) -> dict[str, Any]:
     """Link a finished file into staging, or copy it from another file system; return {size, sha256}."""
     path = os.path.join(staging, name)
     link_or_copy(source, path)
     return {"size": os.path.getsize(path), "sha256": sha256_of(path)}
-
-
-def finish(staging: str, plan: Plan, files: dict[str, Any]) -> None:
-    """Turn staging into what the target will be: with the record of its inputs and files, without the journal."""
-    write_json(os.path.join(staging, RECORD), {"fingerprint": plan.fingerprint, "files": files})
-    remove(os.path.join(staging, JOURNAL))
-    sync_folder(staging)
 
 
 def require_space(folder: str, plan: Plan, done: dict[str, Any]) -> None:
@@ -117,3 +100,44 @@ def recorded(target: str, plan: Plan) -> dict[str, Any]:
     if found.get("fingerprint") != plan.fingerprint:
         raise WeightsError(f"{target} is there already and was made from something else; remove it first.")
     return dict(found["files"])
+
+
+def linkable(plan: Plan, good: tuple[str, dict[str, Any]]) -> list[tuple[str, str, dict[str, Any] | None]]:
+    """Return (shard, path, its {size, sha256} or None) of files that may stand for shards, the best first.
+
+    ``good`` is a directory and {name: {size, sha256}} of its files that are right.
+    """
+    names = {shard.name for shard in plan.shards}
+    found = [(name, os.path.join(good[0], name), entry) for name, entry in good[1].items() if name in names]
+    return [*found, *((shard.name, shard.source, None) for shard in plan.shards if shard.source)]
+
+
+def fill(staging: str, plan: Plan, budget_bytes: int, threads: int, good: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """Bring staging to its end and return its files; shards of an earlier run are kept.
+
+    At the end it is what the target will be: with the record of its inputs and files, and without the journal.
+    """
+    done = finished_shards(staging, plan)
+    require_space(staging, plan, done)
+    start_journal(staging, plan, done)
+
+    def finished(name: str, entry: dict[str, Any]) -> None:
+        append(os.path.join(staging, JOURNAL), line_of(name, entry))
+        done[name] = entry
+
+    for name, path, right in linkable(plan, good):
+        entry = done.get(name) or place(staging, name, path)
+        if name not in done and right is not None and entry != {key: right[key] for key in ("size", "sha256")}:
+            remove(os.path.join(staging, name))
+        elif name not in done:
+            finished(name, entry)
+    if streamed := [shard for shard in plan.shards if shard.name not in done]:
+        Stream(staging, plan.output, budget_bytes, threads).run(streamed, finished)
+    for name, data in plan.small.items():
+        write(os.path.join(staging, name), data)
+        done[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    files = dict(sorted(done.items()))
+    write_json(os.path.join(staging, RECORD), {"fingerprint": plan.fingerprint, "files": files})
+    remove(os.path.join(staging, JOURNAL))
+    sync_folder(staging)
+    return files

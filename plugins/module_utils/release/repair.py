@@ -19,8 +19,8 @@ from ..fetch.space import human
 from ..storage.digests import sha256_of
 from ..storage.files import write
 from ..tensors.errors import WeightsError
-from ..tensors.files import read_json
-from ..tensors.model import BIN_INDEX, MODEL_FILES, SAFETENSORS_INDEX, read_tensors, read_weight_map
+from ..tensors.files import BIN_INDEX, MODEL_FILES, SAFETENSORS_INDEX, read_json, read_weight_map
+from ..tensors.model import read_tensors
 from .json_patch import patched
 from .manifest import MANIFEST
 from .publish import put_repaired

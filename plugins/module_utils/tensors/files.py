@@ -1,17 +1,45 @@
-"""Read the files of a model directory, which may be cut, huge, hostile or links. Writes nothing."""
+"""The files of a model directory, which may be cut, huge, hostile or links. Reads no tensor, and writes nothing."""
 
 from __future__ import annotations
 
 import json
 import os
 import stat
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import WeightsError
 from .layout import is_name
 
 HEADER_LIMIT = 16 << 20  # bytes of one JSON file, safetensors header or pickle; LLaMA 70B needs less than 0.2 MB
 DIGITS_LIMIT = 20  # of an integer in JSON: 2**63 has 19
+CONFIG = "config.json"
+SAFETENSORS_INDEX = "model.safetensors.index.json"
+BIN_INDEX = "pytorch_model.bin.index.json"
+INDEXES = {"safetensors": SAFETENSORS_INDEX, "bin": BIN_INDEX}  # format: name of the index of a sharded model
+MODEL_FILES = (  # what tells a model directory's format, in the order in which transformers looks
+    ("model.safetensors", "safetensors"),
+    (SAFETENSORS_INDEX, "safetensors"),
+    ("pytorch_model.bin", "bin"),
+    (BIN_INDEX, "bin"),
+)
+
+
+class Folder(NamedTuple):
+    """A model directory as plain data: all of it but the headers of its weights.
+
+    ``format`` is ``safetensors`` or ``bin``, '' where no weights were asked for. ``config`` is its configuration, None
+    where that is not there or was not asked for. ``shards`` is {name: real path} in order. ``index`` is the content of
+    the file that names them, and ``weight_map`` its {tensor: shard}; both are None where the model is one file.
+    ``small`` is {name: content} of the other files, of those that were asked for.
+    """
+
+    path: str
+    format: str
+    config: dict[str, Any] | None
+    shards: dict[str, str]
+    index: bytes | None
+    weight_map: dict[str, str] | None
+    small: dict[str, bytes]
 
 
 def regular_file(folder: str, name: str) -> str:
@@ -87,3 +115,55 @@ def read_small_if_there(folder: str, name: str, limit: int = HEADER_LIMIT) -> by
 def read_json(folder: str, name: str) -> dict[str, Any]:
     """Return the object in a JSON file of a model directory."""
     return parse_json(read_small(folder, name), os.path.realpath(os.path.join(folder, name)))
+
+
+def found_format(folder: str) -> tuple[str, str]:
+    """Return (file, format) by which a model is read, the file being its weights or its index; transformers' order."""
+    for name, kind in MODEL_FILES:
+        if os.path.lexists(os.path.join(folder, name)):
+            return name, kind
+    raise WeightsError(
+        f"{folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor an index of shards."
+    )
+
+
+def read_weight_map(folder: str, index: str) -> dict[str, str]:
+    """Return {tensor: shard} of the index that is named so in a model directory."""
+    return weight_map_of(read_small(folder, index), folder, index)
+
+
+def weight_map_of(text: bytes, folder: str, index: str) -> dict[str, str]:
+    """Return {tensor: shard} of an index's content; its shards must be named as weights are."""
+    weight_map = parse_json(text, os.path.realpath(os.path.join(folder, index))).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(type(shard) is str for shard in weight_map.values()):
+        raise WeightsError(f"{index} in {folder} has no usable weight_map.")
+    if other := sorted(name for name in set(weight_map.values()) if not name.endswith((".safetensors", ".bin"))):
+        raise WeightsError(f"{index} in {folder} names {other[0][:100]!r}, wanted .safetensors or .bin files.")
+    return weight_map
+
+
+def read_folder(
+    folder: str, small: dict[str, int], wanted: frozenset[str] | None = None, links: tuple[str, ...] = ()
+) -> Folder:
+    """Return what a model directory holds besides tensors; the weights must be there, the ``small`` files need not.
+
+    ``small`` is {name: most bytes} of other files to read. With ``wanted``, only the shards that hold those tensors
+    need be there; none are looked for when it is empty. With ``links``, only these files of weights are. Raises
+    WeightsError.
+    """
+    read = {name: read_small_if_there(folder, name, limit) for name, limit in small.items()}
+    there = {name: data for name, data in read.items() if data is not None}
+    config = parse_json(there.pop(CONFIG), os.path.join(folder, CONFIG)) if CONFIG in there else None
+    if not links and wanted is not None and not wanted:
+        return Folder(folder, "", config, {}, None, None, there)
+    name, kind = found_format(folder)
+    index = read_small(folder, name) if name.endswith(".json") else None
+    weight_map = weight_map_of(index, folder, name) if index is not None and not links else None
+    if links:
+        used = set(links)
+    elif weight_map is None:
+        used = {name}
+    else:
+        used = {shard for tensor, shard in weight_map.items() if wanted is None or tensor in wanted}
+    shards = {shard: regular_file(folder, shard) for shard in sorted(used)}
+    return Folder(folder, kind, config, shards, index, weight_map, there)

@@ -8,10 +8,9 @@ import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert import staging
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
 from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.errors import WeightsError
-from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import read_model
 
 from tests.support import weight_forge as forge
-from tests.support.refusals import not_converted
+from tests.support.refusals import not_converted, tensors_in
 
 
 def test_a_full_disk_is_said_before_it_is_full(tmp_path, monkeypatch):
@@ -44,7 +43,7 @@ def test_a_whole_model_in_the_right_format_is_linked(tmp_path, kind, shards):
         name: entry["sha256"] for name, entry in found["files"].items()
     }
     assert set(os.listdir(target)) == {*found["files"], "conversion.json"}
-    assert set(read_model(str(target)).tensors) == set(forge.SHAPES)
+    assert set(tensors_in(target)) == set(forge.SHAPES)
     assert not (tmp_path / "target.part").exists()
     again = convert(str(whole), None, str(target), output=kind)
     assert again == {**found, "changed": False}

@@ -5,9 +5,9 @@ import os
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.errors import WeightsError
-from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.model import read_model
 
 from tests.support import weight_forge as forge
+from tests.support.refusals import tensors_in
 
 
 def index(folder, weight_map):
@@ -17,7 +17,7 @@ def index(folder, weight_map):
 def test_index_and_shards_must_agree(tmp_path):
     folder = forge.model(tmp_path / "m", shards=2)
     good = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
-    assert set(read_model(str(folder)).tensors) == set(forge.SHAPES)
+    assert set(tensors_in(folder)) == set(forge.SHAPES)
     swapped = {**good, "lm_head.weight": good["model.norm.weight"]}
     less = {name: shard for name, shard in good.items() if name != "lm_head.weight"}
     for weight_map, words in (
@@ -34,7 +34,7 @@ def test_index_and_shards_must_agree(tmp_path):
     ):
         index(folder, weight_map)
         with pytest.raises(WeightsError, match=words.replace(".", r"\.")):
-            read_model(str(folder))
+            tensors_in(folder)
 
 
 def test_links_stay_inside(tmp_path):
@@ -43,13 +43,13 @@ def test_links_stay_inside(tmp_path):
     (folder / "model.safetensors").rename(outside)
     (folder / "model.safetensors").symlink_to(outside)
     with pytest.raises(WeightsError, match="a link out of the model's directory"):
-        read_model(str(folder))
+        tensors_in(folder)
     (folder / "model.safetensors").unlink()
     (folder / "blobs").mkdir()
     outside.rename(folder / "blobs" / "b")
     (folder / "model.safetensors").symlink_to("blobs/b")
-    assert set(read_model(str(folder)).tensors) == set(forge.SHAPES)
+    assert set(tensors_in(folder)) == set(forge.SHAPES)
     (folder / "model.safetensors").unlink()
     os.mkfifo(folder / "model.safetensors")
     with pytest.raises(WeightsError, match="not a regular file"):
-        read_model(str(folder))
+        tensors_in(folder)
