@@ -28,7 +28,6 @@ from .sources import checked_source, opened
 from .space import check_space, part_size
 from .state import State, plain_file
 from .task import Task
-from .urls import public_or_text
 
 
 @contextlib.contextmanager
@@ -61,12 +60,13 @@ def fetch(source: Dict[str, Any], dest: str, options: Options = Options()) -> Di
     """
     source, dest = checked_source(source), os.path.abspath(dest)
     try:
-        if options.check_mode:
-            return _fetched(source, dest, options, ())
-        with locked(dest, options.lock_wait) as lock:
-            for name in (".progress", ".progress" + PART):  # of a run that was killed when all was done
-                remove(dest + name)
-            return _fetched(source, dest, options, (lock,))
+        with contextlib.ExitStack() as stack:
+            inherited: Tuple = ()
+            if not options.check_mode:
+                inherited = (stack.enter_context(locked(dest, options.lock_wait)),)
+                for name in (".progress", ".progress" + PART):  # of a run that was killed when all was done
+                    remove(dest + name)
+            return fetched(source, dest, options, inherited)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FetchError(
@@ -76,11 +76,11 @@ def fetch(source: Dict[str, Any], dest: str, options: Options = Options()) -> Di
         raise FetchError("%s: %s." % (where, (error.strerror or str(error)).lower())) from None
 
 
-def _fetched(source: Dict[str, Any], dest: str, options: Options, inherited: Tuple) -> Dict[str, Any]:
+def fetched(source: Dict[str, Any], dest: str, options: Options, inherited: Tuple) -> Dict[str, Any]:
     """Do what ``fetch`` says with a checked source; ``inherited`` is the lock's descriptor, () in check mode."""
     begun, state = time.monotonic(), State(dest)
     identity = {key: source[key] for key in ("kind", "files", "sha256", "revision")}
-    identity["url"] = public_or_text(source["url"])
+    identity["url"] = source["public"]
     known = state.revision if state.source == identity else ""
     with opened(source, options, dest, inherited) as asked:
         commit = asked.resolved()

@@ -11,18 +11,19 @@ from .options import Options
 from .urls import public_or_text
 
 KINDS = {"git_lfs": git_lfs.opened, "hub": hub.opened, "http": http_list.opened, "path": local_path.opened}
+DEFAULTS = {"kind": "git_lfs", "url": "", "revision": "", "files": [], "sha256": {}, "endpoint": ""}
 
 
 def checked_source(source: Dict[str, Any]) -> Dict[str, Any]:
-    """Return a source with its defaults; raises FetchError for what is missing or unknown."""
-    known = {"kind": "git_lfs", "url": "", "revision": "", "files": [], "sha256": {}, "endpoint": ""}
-    known.update({key: value for key, value in source.items() if value is not None})
+    """Return a source with its defaults, and with ``public``, its URL without secrets; raises FetchError for what is missing or unknown."""
+    known = {**DEFAULTS, **{key: value for key, value in source.items() if value is not None}}
+    known["public"] = public_or_text(known["url"])
     if known["kind"] not in KINDS:
         raise FetchError("source kind is %r, wanted one of %s." % (known["kind"], ", ".join(KINDS)))
     if not known["url"] and known["kind"] != "http":
         raise FetchError("a source of kind %s wants a url." % known["kind"])
     if not known["revision"] and known["kind"] in ("git_lfs", "hub"):
-        raise FetchError("the source %s wants a revision: a commit, a tag or a branch." % public_or_text(known["url"]))
+        raise FetchError("the source %s wants a revision: a commit, a tag or a branch." % known["public"])
     by_list = known["kind"] == "http"
     if by_list and not known["files"]:
         raise FetchError("a source of kind http wants files: a list of {name, sha256}.")
