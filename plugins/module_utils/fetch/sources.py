@@ -15,7 +15,10 @@ DEFAULTS = {"kind": "git_lfs", "url": "", "revision": "", "files": [], "sha256":
 
 
 def checked_source(source: Dict[str, Any]) -> Dict[str, Any]:
-    """Return a source with its defaults, and with ``public``, its URL without secrets; raises FetchError for what is missing or unknown."""
+    """Return a source with its defaults, and with ``public``, its URL without secrets.
+
+    Raises FetchError for what is missing or unknown.
+    """
     known = {**DEFAULTS, **{key: value for key, value in source.items() if value is not None}}
     known["public"] = public_or_text(known["url"])
     if known["kind"] not in KINDS:
