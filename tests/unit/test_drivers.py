@@ -80,6 +80,26 @@ def test_the_table_of_generations_is_whole():
     no_faults(generation_faults(GENERATIONS), of="roles/nvidia_driver/vars/main.yml")
 
 
+def platform_faults(platforms):
+    """Return a sentence for each fault in rows of ``__nvidia_driver_platforms``."""
+    needed, optional = {"newest", "proprietary", "headers"}, {"only", "repository", "open", "by_branch"}
+    found = [f"{name}: {key} is missing" for name, row in platforms.items() for key in sorted(needed - set(row))]
+    return found + [
+        f"{name}: {key} is unknown, there are {sorted(needed | optional)}"
+        for name, row in platforms.items()
+        for key in sorted(set(row) - needed - optional)
+    ]
+
+
+def test_the_table_of_platforms_is_whole():
+    no_faults(platform_faults(PLATFORMS), of="roles/nvidia_driver/vars/main.yml")
+    assert platform_faults({"RedHat 10": {"newst": 590, "proprietary": [], "headers": "h"}}) == [
+        "RedHat 10: newest is missing",
+        "RedHat 10: newst is unknown, there are ['by_branch', 'headers', 'newest', 'only', 'open', 'proprietary',"
+        " 'repository']",
+    ]
+
+
 def test_what_is_wrong_with_a_generation_is_said():
     volta = {"name": "volta", "devices": ["1d80-1dff"], "newest": 580, "module": "any"}
     assert generation_faults([volta]) == []
