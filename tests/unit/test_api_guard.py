@@ -13,6 +13,7 @@ from services.api.checks import checks
 from services.api.connections import watch_connections
 from services.api.errors import Refused
 from services.api.request import forwarded
+from tests.support.sentences import no_faults
 
 CHECKS = checks(4)
 CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
@@ -40,62 +41,78 @@ def test_what_is_right_comes_through_as_it_is(path):
     assert handed_on(path, user="u", tools=[{"deep": [[1]]}], n=None, stream=None) == GOOD[path]
 
 
-def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
-    sampling = {"temperature": 0, "top_p": 1, "top_k": -1, "n": 4, "max_tokens": 60, "stop": ["a", "b"], "stream": True}
-    sampling |= {"presence_penalty": -2, "frequency_penalty": 2.0}
-    assert handed_on(CHAT, **sampling) == {**GOOD[CHAT], **sampling}
-    more = {**sampling, "echo": True, "logprobs": 1, "best_of": 2, "use_beam_search": False, "prompt": ["a", "b"]}
-    assert handed_on(TEXT, **more) == {**GOOD[TEXT], **more}
-    assert handed_on(EMBED, input=["a", "b"], encoding_format="base64")["encoding_format"] == "base64"
+SAMPLING = {"temperature": 0, "top_p": 1, "top_k": -1, "n": 4, "max_tokens": 60, "stop": ["a", "b"], "stream": True}
+SAMPLING |= {"presence_penalty": -2, "frequency_penalty": 2.0}
+RIGHT = {
+    CHAT: SAMPLING,
+    TEXT: {**SAMPLING, "echo": True, "logprobs": 1, "best_of": 2, "use_beam_search": False, "prompt": ["a", "b"]},
+    EMBED: {"input": ["a", "b"], "encoding_format": "base64"},
+}
+WRONG = [
+    (CHAT, {"temperature": "0.7"}, 'temperature is "0.7", wanted 0 or a number from 0.01 to 2.'),
+    (CHAT, {"temperature": 0.0001}, "temperature is 0.0001, wanted 0 or a number from 0.01 to 2."),
+    (CHAT, {"temperature": -1}, "temperature is -1, wanted 0 or a number from 0.01 to 2."),
+    (CHAT, {"temperature": [1]}, "temperature is [1], wanted 0 or a number from 0.01 to 2."),
+    (CHAT, {"top_p": 1.1}, "top_p is 1.1, wanted a number from 0 to 1."),
+    (CHAT, {"top_k": 0}, "top_k is 0, wanted -1 or a number from 1 to 1000."),
+    (CHAT, {"n": 5}, "n is 5, wanted a number from 1 to 4."),
+    (CHAT, {"n": True}, "n is true, wanted a number from 1 to 4."),
+    (CHAT, {"n": 1.0}, "n is 1.0, wanted an integer."),
+    (CHAT, {"max_tokens": 0}, "max_tokens is 0, wanted a number from 1 to 1048576."),
+    (CHAT, {"max_tokens": 10**30}, "wanted a number from 1 to 1048576."),
+    (CHAT, {"stop": ""}, "stop has 0 characters, wanted 1 to 256."),
+    (CHAT, {"stop": ["a", ""]}, "stop[1] has 0 characters, wanted 1 to 256."),
+    (CHAT, {"stop": ["a"] * 17}, "stop has 17 entries, wanted 1 to 16."),
+    (CHAT, {"stop": {}}, "stop is {}, wanted text."),
+    (CHAT, {"stream": "yes"}, 'stream is "yes", wanted true or false.'),
+    (CHAT, {"model": None}, "model is missing."),
+    (CHAT, {"model": ""}, "model has 0 characters, wanted 1 to 256."),
+    (CHAT, {"model": ["m"]}, 'model is ["m"], wanted text.'),
+    (CHAT, {"messages": "Hi"}, 'messages is "Hi", wanted a list of 1 to 1000 messages.'),
+    (CHAT, {"messages": []}, "messages is [], wanted a list of 1 to 1000 messages."),
+    (CHAT, {"messages": ["Hi"]}, 'messages[0] is "Hi", wanted an object with role and content.'),
+    (CHAT, {"messages": [{"content": "Hi"}]}, "messages[0].role is null, wanted one of: system, user, assistant."),
+    (CHAT, {"messages": [{"role": "tool", "content": "Hi"}]}, 'messages[0].role is "tool", wanted one of'),
+    (CHAT, {"messages": [{"role": [], "content": "Hi"}]}, "messages[0].role is [], wanted one of"),
+    (CHAT, {"messages": [{"role": "user"}]}, "messages[0].content is null, wanted text."),
+    (CHAT, {"messages": [{"role": "user", "content": []}]}, "messages[0].content is an empty list, wanted text."),
+    (
+        CHAT,
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "/etc/a.png"}}]}]},
+        'messages[0].content[0] is of type "image_url", wanted text: nothing else is served here.',
+    ),
+    (CHAT, {"messages": [{"role": "user", "content": "\ud83d"}]}, "has half of a surrogate pair"),
+    (TEXT, {"prompt": ""}, "prompt has 0 characters, wanted 1 to 524288."),
+    (TEXT, {"prompt": []}, "prompt has 0 entries, wanted 1 to 4."),
+    (TEXT, {"prompt": [1, 2]}, "prompt is given in tokens, wanted text."),
+    (TEXT, {"prompt": [[1, 2]]}, "prompt is given in tokens, wanted text."),
+    (TEXT, {"prompt": None}, "prompt is missing."),
+    (TEXT, {"logprobs": 100}, "logprobs is 100, wanted a number from 0 to 5."),
+    (EMBED, {"input": [1]}, "input is given in tokens, wanted text."),
+    (EMBED, {"input": "a" * 8193}, "input has 8193 characters, wanted 1 to 8192."),
+    (EMBED, {"encoding_format": "raw"}, 'encoding_format is "raw", wanted one of: float, base64.'),
+    (CHAT, {"presence_penalty": 3}, "presence_penalty is 3, wanted a number from -2 to 2."),
+    (CHAT, {"frequency_penalty": -3}, "frequency_penalty is -3, wanted a number from -2 to 2."),
+    (TEXT, {"echo": 1}, "echo is 1, wanted true or false."),
+    (TEXT, {"best_of": 5}, "best_of is 5, wanted a number from 1 to 4."),
+    (TEXT, {"use_beam_search": "no"}, 'use_beam_search is "no", wanted true or false.'),
+]
 
 
-@pytest.mark.parametrize(
-    ("path", "changed", "sentence"),
-    [
-        (CHAT, {"temperature": "0.7"}, 'temperature is "0.7", wanted 0 or a number from 0.01 to 2.'),
-        (CHAT, {"temperature": 0.0001}, "temperature is 0.0001, wanted 0 or a number from 0.01 to 2."),
-        (CHAT, {"temperature": -1}, "temperature is -1, wanted 0 or a number from 0.01 to 2."),
-        (CHAT, {"temperature": [1]}, "temperature is [1], wanted 0 or a number from 0.01 to 2."),
-        (CHAT, {"top_p": 1.1}, "top_p is 1.1, wanted a number from 0 to 1."),
-        (CHAT, {"top_k": 0}, "top_k is 0, wanted -1 or a number from 1 to 1000."),
-        (CHAT, {"n": 5}, "n is 5, wanted a number from 1 to 4."),
-        (CHAT, {"n": True}, "n is true, wanted a number from 1 to 4."),
-        (CHAT, {"n": 1.0}, "n is 1.0, wanted an integer."),
-        (CHAT, {"max_tokens": 0}, "max_tokens is 0, wanted a number from 1 to 1048576."),
-        (CHAT, {"max_tokens": 10**30}, "wanted a number from 1 to 1048576."),
-        (CHAT, {"stop": ""}, "stop has 0 characters, wanted 1 to 256."),
-        (CHAT, {"stop": ["a", ""]}, "stop[1] has 0 characters, wanted 1 to 256."),
-        (CHAT, {"stop": ["a"] * 17}, "stop has 17 entries, wanted 1 to 16."),
-        (CHAT, {"stop": {}}, "stop is {}, wanted text."),
-        (CHAT, {"stream": "yes"}, 'stream is "yes", wanted true or false.'),
-        (CHAT, {"model": None}, "model is missing."),
-        (CHAT, {"model": ""}, "model has 0 characters, wanted 1 to 256."),
-        (CHAT, {"model": ["m"]}, 'model is ["m"], wanted text.'),
-        (CHAT, {"messages": "Hi"}, 'messages is "Hi", wanted a list of 1 to 1000 messages.'),
-        (CHAT, {"messages": []}, "messages is [], wanted a list of 1 to 1000 messages."),
-        (CHAT, {"messages": ["Hi"]}, 'messages[0] is "Hi", wanted an object with role and content.'),
-        (CHAT, {"messages": [{"content": "Hi"}]}, "messages[0].role is null, wanted one of: system, user, assistant."),
-        (CHAT, {"messages": [{"role": "tool", "content": "Hi"}]}, 'messages[0].role is "tool", wanted one of'),
-        (CHAT, {"messages": [{"role": [], "content": "Hi"}]}, "messages[0].role is [], wanted one of"),
-        (CHAT, {"messages": [{"role": "user"}]}, "messages[0].content is null, wanted text."),
-        (CHAT, {"messages": [{"role": "user", "content": []}]}, "messages[0].content is an empty list, wanted text."),
-        (
-            CHAT,
-            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "/etc/a.png"}}]}]},
-            'messages[0].content[0] is of type "image_url", wanted text: nothing else is served here.',
-        ),
-        (CHAT, {"messages": [{"role": "user", "content": "\ud83d"}]}, "has half of a surrogate pair"),
-        (TEXT, {"prompt": ""}, "prompt has 0 characters, wanted 1 to 524288."),
-        (TEXT, {"prompt": []}, "prompt has 0 entries, wanted 1 to 4."),
-        (TEXT, {"prompt": [1, 2]}, "prompt is given in tokens, wanted text."),
-        (TEXT, {"prompt": [[1, 2]]}, "prompt is given in tokens, wanted text."),
-        (TEXT, {"prompt": None}, "prompt is missing."),
-        (TEXT, {"logprobs": 100}, "logprobs is 100, wanted a number from 0 to 5."),
-        (EMBED, {"input": [1]}, "input is given in tokens, wanted text."),
-        (EMBED, {"input": "a" * 8193}, "input has 8193 characters, wanted 1 to 8192."),
-        (EMBED, {"encoding_format": "raw"}, 'encoding_format is "raw", wanted one of: float, base64.'),
-    ],
-)
+@pytest.mark.parametrize("path", RIGHT)
+def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on(path):
+    assert handed_on(path, **RIGHT[path]) == {**GOOD[path], **RIGHT[path]}
+
+
+def test_each_parameter_was_tried_with_a_right_and_a_wrong_value():
+    wrong = {name for _, changed, _ in WRONG for name in changed}
+    for path, known in CHECKS.items():
+        untried = set(known) - set(GOOD[path]) - set(RIGHT[path])
+        no_faults([f"{name} of {path} has no right value in RIGHT" for name in sorted(untried)])
+        no_faults([f"{name} of {path} has no wrong value in WRONG" for name in sorted(set(known) - wrong)])
+
+
+@pytest.mark.parametrize(("path", "changed", "sentence"), WRONG)
 def test_what_would_hurt_a_worker_is_refused_in_one_sentence(path, changed, sentence):
     said = refusal(path, json.dumps({**GOOD[path], **changed}).encode())
     assert sentence in said and said.endswith(".") and len(said) < 200

@@ -6,6 +6,7 @@ import pytest
 
 from testbed.chaos import counting, load, table
 from testbed.chaos.faults import FAULTS
+from tests.support.sentences import no_faults
 
 BOTH = {"w1": "serving", "w2": "serving"}
 API = {"a": True, "b": False}
@@ -117,4 +118,7 @@ def test_the_table_is_written_between_its_marks_and_says_what_was_missed(tmp_pat
 
 def test_faults_have_names_of_their_own_and_goals_that_are_known():
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
-    assert {fault.goal for fault in FAULTS} <= set(counting.GOALS)
+    goals = sorted(counting.GOALS)
+    wrong = [f"{one.name}: goal is {one.goal!r}, wanted one of {goals}" for one in FAULTS if one.goal not in goals]
+    wrong += [f"{one.name}: deadline is {one.deadline}, wanted seconds" for one in FAULTS if one.deadline <= 0]
+    no_faults(wrong, of="testbed/chaos/faults/__init__.py")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from testbed.paths import CLONE
+from tests.support.sentences import no_faults
 
 DOCUMENTS = sorted(
     [
@@ -36,6 +37,9 @@ def test_a_dead_link_is_found():
 def test_each_playbook_for_operators_has_a_page_that_the_index_leads_to():
     index = (CLONE / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
     playbooks = {path.name for path in (CLONE / "playbooks").glob("*.yml")} - {"site.yml"}
-    assert [name for name in sorted(playbooks) if f"`{name}" not in index] == []
+    no_faults(
+        [f"playbooks/{name} has no row" for name in sorted(playbooks) if f"`{name}" not in index],
+        of="docs/OPERATIONS.md",
+    )
     pages = {path.name for path in (CLONE / "docs" / "operations").glob("*.md")}
     assert pages == set(re.findall(r"\(operations/([a-z_]+\.md)\)", index))

@@ -1,8 +1,12 @@
+import itertools
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible_collections.fastchat.fleet.plugins.filter.drivers import driver_plan, gpu_generations, newer_kernels
+
+from tests.support.sentences import no_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 VARS = yaml.safe_load((ROOT / "roles" / "nvidia_driver" / "vars" / "main.yml").read_text())
@@ -29,27 +33,87 @@ def pci(*devices):
     return "".join(f"0{index}00\t{device}\t1f\t        0\tnvidia\n" for index, device in enumerate(devices))
 
 
-@pytest.mark.parametrize(
-    ("device", "generation"),
-    [
-        ("17f0", "maxwell"),  # Quadro M6000
-        ("13f2", "maxwell"),  # Tesla M60
-        ("15f8", "pascal"),  # Tesla P100 PCIe
-        ("1b38", "pascal"),  # Tesla P40
-        ("1db1", "volta"),  # V100 SXM2 16 GB
-        ("1db4", "volta"),  # V100 PCIe 16 GB
-        ("1db5", "volta"),  # V100 SXM2 32 GB
-        ("1db6", "volta"),  # V100 PCIe 32 GB
-        ("1df6", "volta"),  # V100S
-        ("1d81", "volta"),  # TITAN V
-        ("1eb8", "turing"),  # T4
-        ("20b2", "ampere"),  # A100 SXM4 80 GB
-        ("2235", "ampere"),  # A40
-        ("2330", "hopper"),  # H100 SXM5
-        ("2684", "ada"),  # RTX 4090
-        ("26b9", "ada"),  # L40S
-    ],
-)
+CARDS = [
+    ("17f0", "maxwell"),  # Quadro M6000
+    ("13f2", "maxwell"),  # Tesla M60
+    ("15f8", "pascal"),  # Tesla P100 PCIe
+    ("1b38", "pascal"),  # Tesla P40
+    ("1db1", "volta"),  # V100 SXM2 16 GB
+    ("1db4", "volta"),  # V100 PCIe 16 GB
+    ("1db5", "volta"),  # V100 SXM2 32 GB
+    ("1db6", "volta"),  # V100 PCIe 32 GB
+    ("1df6", "volta"),  # V100S
+    ("1d81", "volta"),  # TITAN V
+    ("1eb8", "turing"),  # T4
+    ("20b2", "ampere"),  # A100 SXM4 80 GB
+    ("2235", "ampere"),  # A40
+    ("2330", "hopper"),  # H100 SXM5
+    ("2684", "ada"),  # RTX 4090
+    ("26b9", "ada"),  # L40S
+    ("2901", "blackwell"),  # B200
+]
+
+
+def generation_faults(generations):
+    """Return a sentence for each fault in rows of ``__nvidia_driver_generations``; CARDS has a card of each."""
+    found, ends = [], []
+    for row in generations:
+        name = row.get("name", "?")
+        found += [f"{name}: {key} is unknown" for key in set(row) - {"name", "devices", "oldest", "newest", "module"}]
+        if row.get("module") not in ("any", "open-only", "proprietary-only"):
+            found.append(f"{name}: module is {row.get('module')!r}, wanted any, open-only or proprietary-only")
+        if name not in {generation for _, generation in CARDS}:
+            found.append(f"{name}: no card of it is in CARDS of tests/unit/test_drivers.py")
+        for text in row.get("devices", []):
+            if not re.fullmatch("[0-9a-f]{4}-[0-9a-f]{4}", str(text)):
+                found.append(f"{name}: {text!r} is no range of device numbers such as 1d80-1dff")
+                continue
+            ends.append((*(int(end, 16) for end in text.split("-")), name))
+    ends.sort()
+    found += [
+        f"{two[2]} and {one[2]} share device numbers" for one, two in itertools.pairwise(ends) if two[0] <= one[1]
+    ]
+    return found
+
+
+def test_the_table_of_generations_is_whole():
+    no_faults(generation_faults(GENERATIONS), of="roles/nvidia_driver/vars/main.yml")
+
+
+def platform_faults(platforms):
+    """Return a sentence for each fault in rows of ``__nvidia_driver_platforms``."""
+    needed, optional = {"newest", "proprietary", "headers"}, {"only", "repository", "open", "by_branch"}
+    found = [f"{name}: {key} is missing" for name, row in platforms.items() for key in sorted(needed - set(row))]
+    return found + [
+        f"{name}: {key} is unknown, there are {sorted(needed | optional)}"
+        for name, row in platforms.items()
+        for key in sorted(set(row) - needed - optional)
+    ]
+
+
+def test_the_table_of_platforms_is_whole():
+    no_faults(platform_faults(PLATFORMS), of="roles/nvidia_driver/vars/main.yml")
+    assert platform_faults({"RedHat 10": {"newst": 590, "proprietary": [], "headers": "h"}}) == [
+        "RedHat 10: newest is missing",
+        "RedHat 10: newst is unknown, there are ['by_branch', 'headers', 'newest', 'only', 'open', 'proprietary',"
+        " 'repository']",
+    ]
+
+
+def test_what_is_wrong_with_a_generation_is_said():
+    volta = {"name": "volta", "devices": ["1d80-1dff"], "newest": 580, "module": "any"}
+    assert generation_faults([volta]) == []
+    wrong = {"name": "rubin", "devices": ["1df0-2fff", "30zz"], "oldst": 590, "module": "open"}
+    assert generation_faults([volta, wrong]) == [
+        "rubin: oldst is unknown",
+        "rubin: module is 'open', wanted any, open-only or proprietary-only",
+        "rubin: no card of it is in CARDS of tests/unit/test_drivers.py",
+        "rubin: '30zz' is no range of device numbers such as 1d80-1dff",
+        "rubin and volta share device numbers",
+    ]
+
+
+@pytest.mark.parametrize(("device", "generation"), CARDS)
 def test_a_card_is_known_by_its_device_number(device, generation):
     assert gpu_generations(pci("8086" + "2030", "10de" + device), GENERATIONS) == [generation]
 

@@ -77,7 +77,7 @@ def test_a_sound_inventory_has_no_fault(stack):
 )
 def test_an_unsound_inventory_is_told_what_is_wrong(change, part):
     faults = inventory_faults({**GOOD, **change}, ROOT)
-    assert len(faults) == 1 and part in faults[0]
+    assert len(faults) == 1 and part in faults[0] and faults[0].endswith(".")
 
 
 def test_digest_ignores_the_order_of_keys_and_sees_values():

@@ -17,6 +17,8 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi imp
     topology_of,
 )
 
+from tests.support.sentences import no_faults
+
 RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
 FAULTS = yaml.safe_load((RECORDED / "faults.yml").read_text())
 
@@ -25,17 +27,17 @@ def recorded(name):
     return (RECORDED / name).read_text()
 
 
-@pytest.mark.parametrize(
-    ("name", "product", "count", "each"),
-    [
-        ("v100-sxm2-32gb_418.67 10.1", "Tesla V100-SXM2-32GB", 1, (32480, "7.0", True)),
-        ("v100-pcie-32gb_470.129.06 11.4", "Tesla V100-PCIE-32GB", 1, (32510, "7.0", True)),
-        ("v100-sxm2-16gb-x8_550.127.05 12.4", "Tesla V100-SXM2-16GB", 8, (16384, "7.0", True)),
-        ("v100-pcie-16gb_570.124.06 12.8", "Tesla V100-PCIE-16GB", 1, (16384, "7.0", False)),
-        ("a100-sxm4-40gb_535.129.03 12.2", "NVIDIA A100-SXM4-40GB", 2, (40960, "8.0", False)),
-        ("t4_530.30.02 12.1", "Tesla T4", 1, (15360, "7.5", True)),
-    ],
-)
+MACHINES = [
+    ("v100-sxm2-32gb_418.67 10.1", "Tesla V100-SXM2-32GB", 1, (32480, "7.0", True)),
+    ("v100-pcie-32gb_470.129.06 11.4", "Tesla V100-PCIE-32GB", 1, (32510, "7.0", True)),
+    ("v100-sxm2-16gb-x8_550.127.05 12.4", "Tesla V100-SXM2-16GB", 8, (16384, "7.0", True)),
+    ("v100-pcie-16gb_570.124.06 12.8", "Tesla V100-PCIE-16GB", 1, (16384, "7.0", False)),
+    ("a100-sxm4-40gb_535.129.03 12.2", "NVIDIA A100-SXM4-40GB", 2, (40960, "8.0", False)),
+    ("t4_530.30.02 12.1", "Tesla T4", 1, (15360, "7.5", True)),
+]
+
+
+@pytest.mark.parametrize(("name", "product", "count", "each"), MACHINES)
 def test_a_recorded_machine(name, product, count, each):
     name, cuda = name.split()
     facts = facts_of(recorded(name + ".txt"))
@@ -55,8 +57,16 @@ def test_memory_that_is_used_is_told_beside_what_there_is():
 
 def test_every_recording_is_named_in_the_readme_with_its_source():
     readme = recorded("README.md")
-    for path in RECORDED.glob("*.txt"):
-        assert f"`{path.name}`" in readme, path.name
+    names = [path.name for path in RECORDED.glob("*.txt")]
+    no_faults(
+        [f"{name} has no row with its source in the README beside it" for name in names if f"`{name}`" not in readme]
+    )
+
+
+def test_every_recording_of_a_machine_is_read_and_compared():
+    read = {machine[0].split()[0] + ".txt" for machine in MACHINES}
+    unread = {path.name for path in RECORDED.glob("*.txt") if not path.name.startswith("topo_")} - read
+    no_faults([f"{name} is in no row of MACHINES: add what it must be read as" for name in sorted(unread)])
 
 
 def test_retired_pages_of_old_cards_and_remapped_rows_of_new_ones():

@@ -10,13 +10,17 @@ from packaging.version import Version
 
 from testbed import locks
 from testbed.paths import CLONE, LOCKS
+from tests.support.sentences import no_faults
 
 WANTED = {one.lock: one for one in locks.wanted()}
 EACH = pytest.mark.parametrize("name", sorted(WANTED))
 
 
 def pinned(name):
-    return {canonicalize_name(pin.requirement.split("==")[0]): pin for pin in locks.pins((LOCKS / name).read_text())}
+    path = LOCKS / name
+    if not path.exists():
+        no_faults([f"files/locks/{name} is not there: python -m testbed.locks {path.stem}"])
+    return {canonicalize_name(pin.requirement.split("==")[0]): pin for pin in locks.pins(path.read_text())}
 
 
 def unmet(lines, pins, python):

@@ -14,17 +14,47 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks im
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.sentences import no_faults
+
 FILES = Path(__file__).resolve().parents[2] / "files"
 STACKS = sorted((FILES / "stacks").glob("*.yml"))
 RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
 MINE = yaml.safe_load((FILES / "stacks" / "el7-v100-torch26.yml").read_text()) | {"name": "mine", "lock": "mine"}
 
 
+def lock_of(name):
+    path = FILES / "locks" / f"{name}.txt"
+    if not path.exists():
+        no_faults([f"files/locks/{name}.txt is not there: write {name}.in, then python -m testbed.locks {name}"])
+    return path.read_text()
+
+
+@pytest.mark.parametrize("path", STACKS, ids=lambda path: path.stem)
+def test_a_stack_has_its_row_in_the_documents(path):
+    stack = yaml.safe_load(path.read_text())
+    document = (FILES.parent / "docs" / "STACKS.md").read_text()
+    row = next((line for line in document.splitlines() if line.startswith(f"| `{path.stem}` | ")), "")
+    if not row:
+        no_faults([f"the table has no row for {path.stem}"], of="docs/STACKS.md")
+    said = [cell.strip() for cell in row.split("|")]
+    capabilities = stack.get("compute_capabilities", [])
+    wanted = [
+        stack["python"],
+        stack["torch"].partition("+")[0],
+        stack["fschat"],
+        stack["glibc"],
+        stack.get("cuda", "–"),
+    ]
+    wanted += [f"{capabilities[0]} – {capabilities[-1]}"] if capabilities else []
+    missing = [value for value in wanted if value not in said]
+    no_faults([f"the row of {path.stem} lacks {value}" for value in missing], of="docs/STACKS.md")
+
+
 @pytest.mark.parametrize("path", STACKS, ids=lambda path: path.stem)
 def test_a_stack_of_ours_is_right_and_its_lock_holds_what_it_says(path):
     stack = yaml.safe_load(path.read_text())
-    assert stack_file_faults(stack, path.stem) == []
-    lock = (FILES / "locks" / f"{stack['lock']}.txt").read_text()
+    no_faults(stack_file_faults(stack, path.stem))
+    lock = lock_of(stack["lock"])
     for package in ("torch", "fschat"):
         assert re.search(rf"^{package}=={re.escape(stack[package])}\s", lock, re.MULTILINE), package
     locked = version(re.search(r"^transformers==(\S+)", lock, re.MULTILINE)[1])
@@ -44,7 +74,7 @@ def test_a_stack_of_ours_is_right_and_its_lock_holds_what_it_says(path):
 
 @pytest.mark.parametrize("path", STACKS, ids=lambda path: path.stem)
 def test_every_file_of_a_lock_has_its_hash(path):
-    lock = (FILES / "locks" / f"{yaml.safe_load(path.read_text())['lock']}.txt").read_text()
+    lock = lock_of(yaml.safe_load(path.read_text())["lock"])
     pins = re.findall(r"^[a-z0-9][^\s=]*==\S+ .*(?:\n {4}--hash=\S+.*)*", lock, re.MULTILINE | re.IGNORECASE)
     assert len(pins) > 20 and all("--hash=sha256:" in pin for pin in pins)
 
@@ -52,7 +82,7 @@ def test_every_file_of_a_lock_has_its_hash(path):
 @pytest.mark.parametrize("path", sorted((FILES / "locks").glob("*.in")), ids=lambda path: path.stem)
 def test_a_lock_holds_what_its_inputs_ask_for(path):
     """Offline: each requirement has a pin within its bounds. That nothing newer fits is for `make locks` to find."""
-    lock = path.with_suffix(".txt").read_text()
+    lock = lock_of(path.stem)
     pins = dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", lock, re.MULTILINE))
     for line in path.read_text().splitlines():
         wanted = line.partition("#")[0].strip()

@@ -2,13 +2,17 @@
 
 import copy
 import json
+import re
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.faults import gpu_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.releases import drifts, release_peers
-from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.status import fleet_status
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.status import COLUMNS, fleet_status
 from ansible_collections.fastchat.fleet.plugins.module_utils.host import running as unit_facts
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd
+
+from testbed.paths import CLONE
+from tests.support.sentences import no_faults
 
 NOW = 1_700_000_000
 ENV, RELEASE = "cpu-0123456789ab", "4d1b6bb0a5e1"
@@ -283,3 +287,9 @@ def test_weights_come_from_a_worker_that_has_what_most_have():
     assert release_peers(asked, ["m", "n"]) == {"m": {"host": "gpu03", "release": "new"}}
     assert release_peers(asked[:1], ["m"]) == {"m": {"host": "bld01", "release": "new"}}
     assert release_peers([peer("gpu01", "")], ["m"]) == {}
+
+
+def test_the_page_of_the_status_names_each_column():
+    page = (CLONE / "docs" / "operations" / "status.md").read_text()
+    unnamed = [name for name in COLUMNS if not re.search(rf"\b{name.upper()}\b", page)]
+    no_faults([f"the column {name.upper()} is not named" for name in unnamed], of="docs/operations/status.md")

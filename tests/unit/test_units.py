@@ -10,6 +10,7 @@ import yaml
 from testbed.audit import unit_rules
 from testbed.paths import CLONE
 from tests.support.rendering import Fleet
+from tests.support.sentences import no_faults
 
 EXAMPLE = CLONE / "inventory" / "example"
 STACKS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CLONE / "files" / "stacks").glob("*.yml"))}
@@ -35,6 +36,25 @@ def devices(stack):
 CASES = [(stack, device, limit) for stack in STACKS for device in devices(stack) for limit in ("infinity", "48G")]
 
 
+def test_each_directive_of_the_template_is_known_or_has_its_entry():
+    """What takes no rendering, so that a directive that is misspelt or has no entry is told in a second."""
+    template = (CLONE / "roles" / "fastchat_service" / "templates" / "service.unit.j2").read_text()
+    plain = "\n".join(line for line in template.splitlines() if not line.lstrip().startswith("{%"))
+    settings = unit_rules.lines(plain)
+    names = {line.name for line in settings}
+    unknown = {f"{line.section}.{line.name}" for line in settings} - unit_rules.KNOWN
+    no_faults(
+        f"{name} is unknown to systemd 219: correct its name, or add it to files/systemd/newer.yml"
+        for name in sorted(unknown - {f"Service.{name}" for name in unit_rules.NEWER})
+    )
+    for name, entry in unit_rules.NEWER.items():
+        at = f"files/systemd/newer.yml, {name}"
+        no_faults([f"has {key}, wanted since, here or gap" for key in set(entry) - {"since", "here", "gap"}], of=at)
+        if "since" not in entry or ("here" in entry) == ("gap" in entry):
+            no_faults(["wanted since, and one of here and gap"], of=at)
+        no_faults([] if name in names else ["the template does not have it: remove the entry"], of=at)
+
+
 @pytest.mark.parametrize(("stack", "device", "limit"), CASES)
 def test_every_unit_is_one_that_systemd_219_and_a_gpu_can_bear(stack, device, limit):
     _, units = rendered(fastchat_stack=stack, fastchat_worker_device=device, fastchat_worker_memory_limit=limit)
@@ -50,7 +70,7 @@ def test_every_unit_is_one_that_systemd_219_and_a_gpu_can_bear(stack, device, li
     assert names == wanted
     for unit in units:
         gpu = uses_gpu(unit, device)
-        assert unit_rules.faults(unit.text, gpu=gpu) == [], unit.path
+        no_faults(unit_rules.faults(unit.text, gpu=gpu), of=unit.path)
         values = {line.name: line.value for line in unit_rules.lines(unit.text)}
         assert ("PrivateDevices" in values) is not gpu, "without a GPU it has a /dev of its own"
         limited = limit if "worker@" in unit.path else "infinity"

@@ -6,6 +6,8 @@ import pytest
 import yaml
 from ansible_collections.fastchat.fleet.plugins.filter.bundle import bundle_faults, bundle_plan, bundle_sources, kind_of
 
+from tests.support.sentences import no_faults
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -86,13 +88,34 @@ def test_a_stack_or_model_without_a_file_is_named_with_its_hosts():
     ]
 
 
-def test_every_system_is_named_as_its_file_and_complete():
-    for path in (ROOT / "files" / "systems").glob("*.yml"):
-        system = yaml.safe_load(path.read_text())
-        kinds = {"deb": {"keyring", "sources"}, "rpm": {"release", "repositories", "keys"}}
-        assert system["name"] == path.stem and {"architecture", *kinds[kind_of(system)]} <= set(system)
-        for key in system.get("keys", {}).values():
-            assert len(key["fingerprint"]) == 40 and key["url"].startswith("https://")
+SYSTEM_KEYS = {"deb": {"keyring", "sources"}, "rpm": {"release", "repositories", "keys"}}
+
+
+def system_faults(system, stem):
+    wanted = {"name", "description", "architecture", *SYSTEM_KEYS[kind_of(system)]}
+    faults = [f"{key} is missing; a system has {sorted(wanted)}" for key in sorted(wanted - set(system))]
+    faults += [f"{key} is unknown; a system has {sorted(wanted)}" for key in sorted(set(system) - wanted)]
+    if system.get("name") != stem:
+        faults.append(f"name is {system.get('name')!r}, wanted {stem!r} as its file is called")
+    for name, key in system.get("keys", {}).items():
+        if len(key.get("fingerprint", "")) != 40 or not key.get("url", "").startswith("https://"):
+            faults.append(f"key {name} has no url over https or no fingerprint of 40 digits")
+    return faults
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "files" / "systems").glob("*.yml")), ids=lambda path: path.stem)
+def test_every_system_is_named_as_its_file_and_complete(path):
+    no_faults(system_faults(yaml.safe_load(path.read_text()), path.stem), of=path.name)
+
+
+def test_a_system_with_a_wrong_key_is_told_so():
+    system = {"name": "other", "description": "", "architecture": "amd64", "keyring": "/k", "source": []}
+    whole = "a system has ['architecture', 'description', 'keyring', 'name', 'sources']"
+    assert system_faults(system, "mine") == [
+        f"sources is missing; {whole}",
+        f"source is unknown; {whole}",
+        "name is 'other', wanted 'mine' as its file is called",
+    ]
 
 
 def test_a_models_sources_become_the_bundles_with_every_sum():
