@@ -1,17 +1,15 @@
 """What the page asks the controller and the workers."""
 
 import json
-import urllib.request
+
+from services.common.asking import post
 
 SECONDS = 10
 
 
 def asked(url, **body):
     """Return the answer of a controller or worker to a POST; raises OSError."""
-    head = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode(), head, method="POST")
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-        return json.load(answer)
+    return json.loads(post(url, body, SECONDS))
 
 
 def models_of(controller):

@@ -14,6 +14,7 @@ import subprocess
 import time
 
 from services.common.asking import generation_fault, post
+from services.common.files import write_json
 
 from .leave import connections
 
@@ -102,9 +103,7 @@ def ask_all(arguments, was):
         if entry["said"] != was.get(unit, {}).get("said", ""):
             print(f"{unit}: {entry['state']}{', ' if entry['said'] else ''}{entry['said']}", flush=True)
     os.makedirs(os.path.dirname(arguments.report), exist_ok=True)
-    with open(arguments.report + ".part", "w") as stream:
-        json.dump(report, stream, indent=1)
-    os.replace(arguments.report + ".part", arguments.report)
+    write_json(arguments.report, report, indent=1)
     return report
 
 

@@ -24,7 +24,7 @@ SERVICES = str(CLONE / "services")
 TOGETHER = [
     ["services.common.wait_http"],
     ["services.api"],
-    ["services.web"],
+    ["services.web", "services.common.asking"],
     *(
         value
         for role in ("controller", "worker")
