@@ -7,8 +7,8 @@ import os
 def write_json(path, value, indent=None):
     """Replace a JSON file in one step: whoever reads it finds the old content or the new one.
 
-    Nothing is synced, because that could hold up the service for seconds while the disk is busy. A file that must outlive
-    a power cut therefore needs a reader that can do without it.
+    Nothing is synced, because that could hold up the service for seconds while the disk is busy. Whoever reads a file
+    that should outlive a power cut must therefore be able to do without it.
     """
     part = path + ".part"
     with open(part, "w") as stream:

@@ -19,7 +19,7 @@ def write(path, workers):
 
 
 def read(path):
-    """Return the workers ({URL: Worker}) of a file, or {} when it is missing. A damaged one is logged and counts as {}."""
+    """Return the workers ({URL: Worker}) of a file, or {} without one. A damaged file is logged and gives {} too."""
     try:
         with open(path) as stream:
             return {url: Worker(**kept) for url, kept in json.load(stream).items()}

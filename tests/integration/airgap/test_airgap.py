@@ -14,7 +14,7 @@ HOSTS = ["ctl01", "gpu01"]
 
 
 def said(runner):
-    return "\n".join(map(str, messages(runner, "Bundle | Say what it is").values()))
+    return "\n".join(map(str, messages(runner, "Bundle | Say what the bundle holds").values()))
 
 
 def test_check_mode_says_how_much_and_writes_nothing(site):

@@ -15,17 +15,17 @@ GATEWAY_DONE = {
     "Install | Install nginx",
     "Certificate | Make it",
     "Configure | Try it",
-    "Configure | Lay it beside",
+    "Configure | Put it beside the current one",
     "Configure | Point current to it",
     "Configure | Remove them",
     "Serve | Read what is current",
 }
 ASKED_BY_THE_CONTROLLER = {
-    "Ask | Through the API, whole and streamed",
-    "Ask | For each gateway's certificate",
-    "Ask | Through each gateway",
+    "Ask | Ask through the API, whole and streamed",
+    "Ask | Read each gateway's certificate",
+    "Ask | Ask through each gateway",
 }
-START = "Start | Enabled, running with what is written, and answering"
+START = "Start | Run it with the written settings and wait for its health checks"
 BUILDERS = str(Path(__file__).with_name("builders.yml"))
 
 
@@ -129,12 +129,12 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
         == {
             *[(host, "Choose | Hand it on") for host in HOSTS],  # the stack has a name, not auto
             ("ctl01", "Report | The same as JSON on the control node"),
-            *[(host, "Install | What makes CUDA's device files") for host in HOSTS],
-            *[(host, "Install | The sockets that systemd holds") for host in HOSTS],
-            *[(host, "Install | Git and git-lfs from the distribution") for host in HOSTS[1:]],
+            *[(host, "Install | Write the unit that makes CUDA's device files") for host in HOSTS],
+            *[(host, "Install | Write the sockets that systemd holds") for host in HOSTS],
+            *[(host, "Install | Install git and git-lfs from the distribution") for host in HOSTS[1:]],
             *[(host, "Install | Rehearse it") for host in HOSTS],
             *[("ctl01", task) for task in GATEWAY_DONE],
-            ("ctl01", "Ask | Through the command line"),
+            ("ctl01", "Ask | Ask through the command line"),
             *[(host, task) for host in HOSTS[1:] for task in ASKED_BY_THE_CONTROLLER],
         }
     )
@@ -152,7 +152,7 @@ def test_a_changed_setting_restarts_its_service_only(site):
     runner = site.run("--tags=services", "--limit=gpu02", fastchat_worker_heartbeat_seconds=11)
     assert runner.rc == 0, words(runner)
     assert changed(runner) == [
-        ("gpu02", "Install | What the services start with"),
+        ("gpu02", "Install | Write what the services start with"),
         ("gpu02", START),
     ]
     assert len(changed(site.run("--tags=services", "--limit=gpu02"))) == 2  # the setting goes back
@@ -243,7 +243,7 @@ def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
     back = site.releases()
     assert back[0] == back[1] and back[0] not in was
     assert {task.split(" | ")[0] for host, task in set(changed(runner)) - flips} == {"Install", "Start"}
-    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to stay" in task}
+    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to keep" in task}
     assert sorted(said) == ["gpu01", "gpu02"]
     for old, new in zip(was, back, strict=True):
         digests = [Path(target).name for target in (old, new)]
@@ -267,7 +267,7 @@ def test_the_runtime_rolls_back_to_the_newest_other_environment(site):
     assert {site.on(host, "readlink", env).strip() for host in HOSTS} == {"envs/cpu-000000000000"}
     restarted = [host for host, task in changed(runner) if task == START]
     assert sorted(restarted) == ["ctl01", "ctl01", "gpu01", "gpu02"]
-    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to stay" in task}
+    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to keep" in task}
     assert sorted(said) == HOSTS
     assert f"was {Path(was).name}, is cpu-000000000000." in said["ctl01"]
     assert "set fastchat_stack to cpu, and what has changed since (its lock in files/locks" in said["ctl01"]
