@@ -1,4 +1,4 @@
-"""What the page asks the controller and the workers."""
+"""The requests of the page to the controller and the workers."""
 
 import json
 
@@ -18,7 +18,7 @@ def models_of(controller):
 
 
 def template_of(controller, model):
-    """Return the fields of the template that a worker of this model has, as the API asks for them; {} without a worker.
+    """Return the fields of the template that a worker of this model has, as the API reads them; {} without a worker.
 
     Raises OSError.
     """

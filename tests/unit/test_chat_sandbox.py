@@ -4,7 +4,7 @@ import itertools
 import os
 import subprocess
 
-from testbed import unit_rules
+from testbed.audit import unit_rules
 from testbed.paths import CLONE
 from tests.support.rendering import Fleet
 
