@@ -1,6 +1,6 @@
 """Ask every worker of this host for a real generation, and restart those that do not answer.
 
-``fastchat-probe.service`` runs this as root. It asks every few seconds. ``/etc/fastchat/plan.json`` lists the workers. A
+``fastchat-probe.service`` runs this as root, every few seconds. ``/etc/fastchat/plan.json`` lists the workers. A
 worker that fails to answer twice is killed, and systemd starts it again. After RESTARTS without a good answer it is
 stopped and left out. A worker whose slots leaked (FastChat loses one for each malformed request that reaches it) is
 drained and restarted. One that its controller does not know is registered again. ``/run/fastchat/probe.json`` has the
