@@ -91,7 +91,7 @@ def test_the_bundle_has_packages_keys_and_metadata_and_a_second_run_fetches_noth
 def test_a_damaged_package_is_brought_again(site):
     before = site.manifest()
     (PACKAGES / GIT).unlink()
-    (PACKAGES / GIT).write_bytes(b"rot")
+    (PACKAGES / GIT).write_bytes(b"bad")
     runner = site.bundle()
     assert runner.rc == 0, words(runner)
     assert site.files()[f"packages/centos7/{GIT}"] and site.manifest() == before

@@ -94,7 +94,7 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
     runner = site.run()
     assert runner.rc == 0, words(runner)
     assert changed(runner) == []
-    # Building, mending, fetching, converting, publishing are skipped because their outcome is there, distribution
+    # Building, repairing, fetching, converting, publishing are skipped because their outcome is there, distribution
     # because each host makes its own release, a bundle because there is a way out (package_source points at nothing),
     # an interpreter and FastChat from git because nobody asked for them, of the two firewalls one, and what the other
     # has, TLS between the hosts because it is off; nothing else may be.
@@ -171,18 +171,18 @@ def test_a_service_that_does_not_come_up_fails_with_its_journal(site):
 def test_before_the_mend_the_chat_runs_to_the_limit(site):
     """The planted fault is real: the same weights with the delta's own special tokens do not stop."""
     script = f"""
-        set -e; rm -rf /srv/unmended; mkdir /srv/unmended; cp {CURRENT}/* /srv/unmended/; cd /srv/unmended
+        set -e; rm -rf /srv/unrepaired; mkdir /srv/unrepaired; cp {CURRENT}/* /srv/unrepaired/; cd /srv/unrepaired
         sed -i 's/"eos_token": "<|im_end|>"/"eos_token": "<|endoftext|>"/' tokenizer_config.json special_tokens_map.json
         chmod -R a+rX .
-        sed 's|/srv/fastchat/models/$model/current|/srv/unmended|' /usr/local/bin/fastchat-chat > chat; chmod +x chat
+        sed 's|/srv/fastchat/models/$model/current|/srv/unrepaired|' /usr/local/bin/fastchat-chat > chat; chmod +x chat
     """
     site.on("gpu01", "bash", "-c", script)
     question = "echo 'What is the capital of France?' | %s --temperature 0 --max-new-tokens 40"
-    mended = site.on("gpu01", "bash", "-c", question % "fastchat-chat")
-    unmended = site.on("gpu01", "bash", "-c", question % "/srv/unmended/chat")
-    site.on("gpu01", "rm", "-r", "/srv/unmended")
-    assert "Paris" in mended and "Paris" in unmended
-    assert len(unmended) > 2 * len(mended), unmended
+    repaired = site.on("gpu01", "bash", "-c", question % "fastchat-chat")
+    unrepaired = site.on("gpu01", "bash", "-c", question % "/srv/unrepaired/chat")
+    site.on("gpu01", "rm", "-r", "/srv/unrepaired")
+    assert "Paris" in repaired and "Paris" in unrepaired
+    assert len(unrepaired) > 2 * len(repaired), unrepaired
 
 
 @pytest.mark.parametrize("method", ["http", "rsync", "p2p"])
@@ -278,9 +278,9 @@ def test_the_runtime_rolls_back_to_the_newest_other_environment(site):
     assert changed(site.run()) == []
 
 
-def test_a_damaged_tokenizer_is_mended_without_fetching_weights(site):
-    rot = f"cd {CURRENT}/ && cp special_tokens_map.json /srv/was && printf x >> special_tokens_map.json"
-    site.on("gpu01", "bash", "-c", rot)
+def test_a_damaged_tokenizer_is_repaired_without_fetching_weights(site):
+    damage = f"cd {CURRENT}/ && cp special_tokens_map.json /srv/was && printf x >> special_tokens_map.json"
+    site.on("gpu01", "bash", "-c", damage)
     runner = site.run("--tags=weights")
     assert runner.rc == 0, words(runner)
     assert {host for host, _task in changed(runner)} == {"gpu01"}
@@ -291,13 +291,13 @@ def test_a_damaged_tokenizer_is_mended_without_fetching_weights(site):
     assert changed(site.run("--tags=weights")) == []
 
 
-def test_a_damaged_release_is_found_and_mended_while_the_rest_stays(site):
-    rot = f"""
+def test_a_damaged_release_is_found_and_repaired_while_the_rest_stays(site):
+    damage = f"""
         set -e; cd {CURRENT}/; cp -p model.safetensors /srv/was
         printf x | dd of=model.safetensors bs=1 seek=200000000 conv=notrunc status=none
         touch -r /srv/was model.safetensors
     """
-    site.on("gpu01", "bash", "-c", rot)
+    site.on("gpu01", "bash", "-c", damage)
     assert changed(site.run("--tags=weights")) == []  # size and time are unchanged, so only reading finds the damage
     runner = site.run("--tags=weights", vicuna_weights_verify="full")
     assert runner.rc == 0, words(runner)
