@@ -4,7 +4,7 @@ import json
 import os
 
 
-def write_json(path, value, indent=None):
+def replace_json(path, value, indent=None):
     """Replace a JSON file in one step: whoever reads it finds the old content or the new one.
 
     Nothing is synced, because that could hold up the service for seconds while the disk is busy. Whoever reads a file

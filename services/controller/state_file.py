@@ -2,7 +2,7 @@
 
 import json
 
-from services.common.files import write_json
+from services.common.files import replace_json
 
 from .worker import Worker
 
@@ -13,7 +13,7 @@ def write(path, workers):
     """Write workers ({URL: Worker}) to a file. When that fails, the log says so and the dispatch goes on."""
     known = {url: {name: getattr(worker, name) for name in KEPT} for url, worker in workers.items()}
     try:
-        write_json(path, known)
+        replace_json(path, known)
     except OSError as error:
         print(f"{path} can not be written: {error}", flush=True)
 

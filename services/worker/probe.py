@@ -15,7 +15,7 @@ import subprocess
 import time
 
 from services.common.asking import generation_fault, post
-from services.common.files import write_json
+from services.common.files import replace_json
 
 from .leave import connections
 
@@ -104,7 +104,7 @@ def ask_all(arguments, was):
         if entry["said"] != was.get(unit, {}).get("said", ""):
             print(f"{unit}: {entry['state']}{', ' if entry['said'] else ''}{entry['said']}", flush=True)
     os.makedirs(os.path.dirname(arguments.report), exist_ok=True)
-    write_json(arguments.report, report, indent=1)
+    replace_json(arguments.report, report, indent=1)
     return report
 
 

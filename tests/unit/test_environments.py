@@ -63,9 +63,6 @@ def test_a_host_can_have_it_or_every_reason_is_said():
     assert "/opt/python is 3.9.25, environment web wants Python 3.11" in python
 
 
-# --- the role: where each kind lies -----------------------------------------------------------------------------------
-
-
 def templated(expression, **extra):
     """Return what an expression of role fastchat_runtime is for a host of group web_hosts, in its play."""
     fleet = Fleet(CLONE / "inventory" / "example", **extra).join("web_hosts", "ctl01.example.com")

@@ -5,16 +5,16 @@ import os
 
 import pytest
 
-from services.common.files import write_json
+from services.common.files import replace_json
 from services.controller import state_file
 from services.controller.worker import SERVING, Worker
 
 
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "report.json"
-    write_json(str(path), {"a": 1})
+    replace_json(str(path), {"a": 1})
     with pytest.raises(TypeError):
-        write_json(str(path), {"b": object()})
+        replace_json(str(path), {"b": object()})
     assert json.loads(path.read_text()) == {"a": 1}
 
     def killed(*_names):
@@ -22,7 +22,7 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(OSError, match="killed"):
-        write_json(str(path), {"c": 2})
+        replace_json(str(path), {"c": 2})
     assert json.loads(path.read_text()) == {"a": 1}
 
 
