@@ -1,4 +1,4 @@
-"""Of a damaged release only what is wrong is fetched and made again, and the release ends as it was."""
+"""A repair fetches and makes only the damaged files of a release, and restores it exactly."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Environments beside a stack's: their descriptions, what a host must have for one, and that kinds are never mixed."""
+"""Environments beside a stack's are described rightly, refused on unfit hosts, and never mixed with other kinds."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The inventory that operators copy: sound, complete, and true about every default."""
+"""The inventory that operators copy is sound, complete, and right about every default."""
 
 import functools
 import itertools

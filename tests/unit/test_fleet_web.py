@@ -1,4 +1,4 @@
-"""What stands around FastChat's web page; FastChat and gradio themselves are run in tests/integration/web."""
+"""Our code around FastChat's web page. FastChat and gradio themselves run in tests/integration/web."""
 
 import asyncio
 import http.server

@@ -1,4 +1,4 @@
-"""The gateway's keys and certificate: what is refused, and that no sentence has a key in it."""
+"""The gateway refuses bad keys and certificates, and no sentence has a key in it."""
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.filter.gateway import gateway_key_faults

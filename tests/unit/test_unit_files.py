@@ -1,4 +1,4 @@
-"""Which files a unit's programs are, what a unit starts with, and what makes a running process out of date."""
+"""The files and settings of units, and the digest that tells when a running process is out of date."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""One bundle, then hosts from whose network nothing leads out: provisioned from the bundle alone, up to the answer."""
+"""Hosts on a network without a way to the outside are provisioned from one bundle alone, up to the answer."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Package repositories of a bundle are signed, and whole only as they were made."""
+"""Package repositories of a bundle are signed, and count as whole only when nothing in them changed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A bundle holds the wheels that a lock wants, for the Python and glibc of the hosts."""
+"""A bundle has the wheels of a lock, for the Python and glibc of the hosts."""
 
 import hashlib
 import os
