@@ -7,14 +7,14 @@ from services.common.asking import post
 SECONDS = 10
 
 
-def asked(url, **body):
+def answer_of(url, **body):
     """Return the answer of a controller or worker to a POST; raises OSError."""
     return json.loads(post(url, body, SECONDS))
 
 
 def models_of(controller):
     """Return the sorted names of the models that a controller has; raises OSError."""
-    return sorted(set(asked(controller + "/list_models")["models"]))
+    return sorted(set(answer_of(controller + "/list_models")["models"]))
 
 
 def template_of(controller, model):
@@ -22,5 +22,5 @@ def template_of(controller, model):
 
     Raises OSError.
     """
-    worker = asked(controller + "/get_worker_address", model=model)["address"]
-    return asked(worker + "/worker_get_conv_template", model=model)["conv"] if worker else {}
+    worker = answer_of(controller + "/get_worker_address", model=model)["address"]
+    return answer_of(worker + "/worker_get_conv_template", model=model)["conv"] if worker else {}
