@@ -58,7 +58,7 @@ molecule: $(VENV)/.done ## Bare hosts; CentOS 7's identity with rpm and dnf; the
 integration: $(VENV)/.done ## Killed runs, second run, reboot, refusals, over site.yml
 	python -m pytest tests/integration/site
 
-airgap: $(VENV)/.done ## A site without a way out: hosts provisioned from the bundle alone
+airgap: $(VENV)/.done ## A site without internet access: hosts provisioned from the bundle alone
 	python -m pytest tests/integration/airgap
 	python -m pytest tests/integration/rpm_bundle
 
@@ -67,7 +67,7 @@ stacks: $(VENV)/.done ## Every other stack on CPU, from bare to answering; inter
 	  STACK=$$stack molecule --base-config molecule/config.yml test --scenario-name stack; done
 	python -m pytest tests/integration/runtime
 
-security: tools ## A host outside the fleet scans, asks without a key, exchanges keys, attacks
+security: tools ## A host outside the fleet scans, asks without a key, replaces keys, attacks
 	python -m pytest tests/integration/security
 
 web: $(VENV)/.done ## The chat as a web page: asked as a browser does, through the gateway, without a worker

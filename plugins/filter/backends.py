@@ -1,4 +1,4 @@
-"""Filters of the backends: what serves a model, and what vLLM does not grant."""
+"""Filters of the backends: which one serves a model, and which options vLLM does not support."""
 
 from ansible_collections.fastchat.fleet.plugins.module_utils.workers.vllm import (
     backend_faults,

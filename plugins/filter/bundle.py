@@ -1,4 +1,4 @@
-"""What a bundle must hold for a part of an inventory, and how the hosts take it: pure functions over variables."""
+"""Plan the content of a bundle for a part of an inventory, and how hosts use it: pure functions over variables."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ ALWAYS = {"deb": ["python3-apt"], "rpm": []}
 
 
 def defaults_of(root: Path, role: str, file: str = "defaults") -> dict:
-    """Return a role's defaults (or vars) as they are written."""
+    """Return a role's defaults (or vars) without rendering them."""
     return yaml.safe_load((root / "roles" / role / file / "main.yml").read_text())
 
 
 def kind_of(system: Mapping) -> str:
-    """Return deb or rpm: what a file of files/systems describes."""
+    """Return whether a file of files/systems describes deb or rpm packages."""
     return "rpm" if "repositories" in system else "deb"
 
 
@@ -137,7 +137,7 @@ def bundle_faults(fleet_bundle: str, bundle_dir: str) -> list[str]:
 
 
 def bundle_sources(model: dict, manifest: dict, bundle: str) -> dict:
-    """Return a model's sources as the bundle has them, every file by its sha256; {} when it does not have all."""
+    """Return a model's sources in the bundle, every file with its sha256; {} when the bundle lacks one."""
     found = {}
     for source in model["sources"]:
         prefix = f"models/{model['name']}/{source}/"

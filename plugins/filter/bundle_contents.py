@@ -1,4 +1,4 @@
-"""What playbooks/bundle.yml fetches for the descriptions that it has read: pure functions over their contents."""
+"""Work out what playbooks/bundle.yml fetches for the descriptions that it has read: pure functions."""
 
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_plus

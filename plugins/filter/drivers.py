@@ -1,4 +1,4 @@
-"""Filters of the NVIDIA driver: which branch, module and packages suit a host's GPUs; pure functions over data."""
+"""Filters of the NVIDIA driver that choose branch, module and packages for a host's GPUs: pure functions over data."""
 
 import re
 
@@ -22,7 +22,7 @@ def gpu_generations(devices: str, generations: list[dict]) -> list[str]:
 
 
 def kernel_order(version: str) -> list[tuple[int, int, str]]:
-    """Return a kernel's version as something that sorts as rpm does: numbers by value, and above letters."""
+    """Return a key that sorts kernel versions as rpm does: numbers by value, and above letters."""
     parts = re.findall(r"\d+|[a-zA-Z]+", version)
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 

@@ -1,4 +1,4 @@
-"""Environments beside the stack's: what role preflight asks of a host for them."""
+"""Filters of the environments beside the stack's: the disk space that preflight asks for."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""Filters of the gateway: what its API keys must be like, what lies behind it, where it is asked."""
+"""Filters of the gateway: faults of its API keys, the servers behind it, and its addresses."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ def gateway_key_faults(keys: Any) -> list[str]:
     faults, owners = [], {}
     for name, key in keys.items():
         if not NAME.fullmatch(str(name)):
-            # A key in a name's place would be said here.
+            # The name is not shown, because it may be a key in the wrong place.
             faults.append("fastchat_gateway_api_keys has a name with other characters than A-Z a-z 0-9 _ . @ -.")
         elif not isinstance(key, str) or not KEY.fullmatch(key):
             faults.append(f"The key of {name} has other characters than A-Z a-z 0-9 . _ ~ + / - (and = at its end).")

@@ -1,4 +1,4 @@
-"""What playbooks/prune.yml says about the old releases and environments that it removed."""
+"""The report of playbooks/prune.yml about the releases and environments that it removed."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,9 @@ from jinja2.filters import do_filesizeformat
 
 
 def leftovers_report(result: Mapping, rehearsed: bool) -> list[str]:
-    """Return the lines about what the module leftovers returned: how much, what was removed, what stays.
+    """Return the lines about what the module leftovers returned: how much was freed, what was removed, what stays.
 
-    ``rehearsed``: it ran in check mode, so nothing is gone yet.
+    ``rehearsed`` means that it ran in check mode, so nothing was removed yet.
     """
     freed = do_filesizeformat(result["bytes"], binary=True)
     return [

@@ -1,4 +1,4 @@
-"""A lock as a host installs it: what the operator takes from elsewhere replaces the lock's own entry."""
+"""Filters of locks: packages that the operator takes from elsewhere replace entries of the lock."""
 
 import re
 from typing import Any
@@ -29,7 +29,7 @@ def entries(lock: str) -> list[tuple[str, str]]:
 
 
 def lock_faults(lock: str, wheels: list[dict[str, Any]], git: dict[str, Any]) -> list[str]:
-    """Return one sentence for each wish that can not replace an entry of a lock; [] when all can."""
+    """Return one sentence for each setting that can not replace an entry of a lock; [] when all can."""
     names, faults = {name for name, _lines in entries(lock)}, []
     for wheel in wheels:
         name, url, digest = (str(wheel.get(key, "")) for key in ("name", "url", "sha256"))
@@ -55,7 +55,7 @@ def lock_faults(lock: str, wheels: list[dict[str, Any]], git: dict[str, Any]) ->
 
 
 def lock_with(lock: str, wheels: list[dict[str, Any]], git: dict[str, Any]) -> str:
-    """Return a lock in which some packages come from other URLs, and FastChat not at all where git has it."""
+    """Return a lock in which some packages come from other URLs. FastChat is left out where it comes from git."""
     elsewhere = {normal(wheel["name"]): wheel for wheel in wheels}
     left_out = {"fschat"} if git else set()
     lines = [

@@ -7,7 +7,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.models
 
 
 def models_faults(names: list[str], folder: str) -> list[str]:
-    """Return one sentence for each fault of some models' descriptions; who has no file is inventory_faults' to say."""
+    """Return one sentence for each fault of models' descriptions; inventory_faults reports those without a file."""
     faults = []
     for name in dict.fromkeys(map(str, names)):
         path = Path(folder) / f"{name}.yml"

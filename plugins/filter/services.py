@@ -1,4 +1,4 @@
-"""Filters of fastchat_service: a unit's description, completed and checked, and the CPUs in its words."""
+"""Filters of fastchat_service: complete and check the descriptions of units."""
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.hosts import cpu_list

@@ -1,4 +1,4 @@
-"""Filters of the operations: the fleet as one table, and who can give a release."""
+"""Filters of the operations: show the fleet as one table, and find hosts that can give a release."""
 
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.releases import release_peers
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.status import fleet_status, status_answers

@@ -1,4 +1,4 @@
-"""Filters of fleet_tls: what would break a fleet, and which certificates a text has."""
+"""Filters of fleet_tls: find settings that would break a fleet, and the certificates of a text."""
 
 import re
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from ansible.module_utils.parsing.convert_bool import boolean
 
 OFF = "off"
-# Before it the kernel bears no second NAT table beside that of iptables.
+# Older kernels allow no second NAT table beside that of iptables.
 OLDEST_KERNEL = (4, 18)
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def tls_certificates(text: str) -> list[str]:
-    """Return the certificates of a PEM text, each once, without what stands between them."""
+    """Return the certificates of a PEM text, each once, without the text between them."""
     return list(dict.fromkeys(found + "\n" for found in CERTIFICATE.findall(text)))
 
 
@@ -22,7 +22,7 @@ def tls_state(result: Mapping) -> str:
 
 
 def tls_inventory_faults(hostvars: Mapping, hosts: list[str], own_ports: list[int]) -> list[str]:
-    """Return one sentence for each setting that must be the same on all hosts and is not, or can not be.
+    """Return one sentence for each setting that differs between hosts and must not, or that can not work.
 
     ``own_ports`` are stunnel's.
     """
@@ -66,7 +66,7 @@ def tls_host_faults(facts: Mapping, host: str, firewalld: str) -> list[str]:
 
 
 def tls_side_faults(others: Mapping, host: str, wanted: str) -> list[str]:
-    """Return a sentence when a host would change sides alone: hosts outside of this run are where it comes from.
+    """Return a sentence when a host would switch TLS on or off, while hosts outside of this run would not.
 
     ``others`` is the registered result of asking them; ``wanted`` is what ``tls_state`` of this host shall become.
     """

@@ -1,4 +1,4 @@
-"""Filters of the roles that run services: which files a unit runs, what it starts with, which units there are."""
+"""Filters of the roles that run services: the files of a unit, its settings, and the units themselves."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What verify found on a host, as data and in words: pure functions."""
+"""The verdict of verify on a host, as data and in words: pure functions."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Filters of vicuna_weights: who makes a release, whether it is there, and what of it a host receives."""
+"""Filters of vicuna_weights: whether a host makes a release, whether it is there, and what a host receives of it."""
 
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.plan import (
     is_published,

@@ -1,4 +1,4 @@
-"""Filters of fastchat_worker: from planned instances to the units that run them, and to what the probe asks."""
+"""Filters of fastchat_worker: turn planned instances into units, and into the plan of the probe."""
 
 from ansible_collections.fastchat.fleet.plugins.module_utils.workers.units import worker_units, workers_asked
 

@@ -49,7 +49,7 @@ from ansible.module_utils.basic import AnsibleModule
 try:
     from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.manifest import BundleError
     from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.rpms import ensure
-except (ImportError, SyntaxError):  # Python 2.7: said below, in a sentence
+except (ImportError, SyntaxError):  # Python 2.7, which is refused below in a sentence
     ensure = None
 
 SYSTEM = {

@@ -11,7 +11,7 @@ short_description: Remove old releases, environments, interpreters and staging t
 description:
   - Keeps the last O(keep) releases of each model and the last O(keep) environments of each link; never what a link
     leads to, nor what any process names among its program, arguments, environment, open or mapped files.
-  - Interpreters that no environment stands on go, and what a killed run left in staging, unless a lock on it is held.
+  - Also removes interpreters that no environment uses, and what a killed run left in staging, unless it is locked.
 options:
   root: {description: Where environments live., type: path, default: /opt/fastchat}
   weights: {description: Where models live., type: path, default: /srv/fastchat}
@@ -24,9 +24,9 @@ EXAMPLES = r"""
   leftovers:
 """
 RETURN = r"""
-removed: {description: 'What went: what, path, bytes.', type: list, elements: dict, returned: always}
+removed: {description: 'What was removed: what, path, bytes.', type: list, elements: dict, returned: always}
 busy: {description: 'What a process uses, so that it stays: likewise.', type: list, elements: dict, returned: always}
-bytes: {description: What was given back., type: int, returned: always}
+bytes: {description: Bytes that were freed., type: int, returned: always}
 """
 
 import os
@@ -36,7 +36,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.release.leftovers i
 
 
 def main():
-    """Look, then remove unless it is a rehearsal."""
+    """Find what can be removed, and remove it unless in check mode."""
     spec = {
         "root": {"type": "path", "default": "/opt/fastchat"},
         "weights": {"type": "path", "default": "/srv/fastchat"},

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Have units enabled, running with what is written, and answering."""
+"""Enable units, run them with the written settings, and wait for their health checks."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -7,10 +7,10 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: service_units
-short_description: Have units enabled, running with what is written, and answering
+short_description: Enable units, run them with the written settings, and wait for their health checks
 description:
-  - Starts what does not run, restarts what started with another FASTCHAT_DIGEST than the one given, and asks the gates
-    of every unit until all answer from a process of that digest.
+  - Starts units that do not run, and restarts those that started with another FASTCHAT_DIGEST than the one given.
+    Then it repeats the health checks (gates) of every unit until all answer from a process of that digest.
   - A unit of the family that is not named is stopped (it drains as its ExecStop= says), disabled and removed.
 options:
   units:
@@ -61,7 +61,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import S
 
 
 def not_ready(unit, shown):
-    """Return '' when a unit runs with its digest and all its gates answer, else what is missing."""
+    """Return '' when a unit runs with its digest and all its health checks answer, else what is missing."""
     if running_digest(shown) != unit["digest"]:
         return "it does not run with what is written yet"
     for gate in unit["gates"]:
@@ -72,7 +72,7 @@ def not_ready(unit, shown):
 
 
 def wait(module, systemd, units):
-    """Wait until every unit is ready; end the module with the journal of the first that is not in time."""
+    """Wait until every unit is ready. When one is late, fail with its journal."""
     seconds = module.params["seconds"]
     for unit in units:
         deadline = time.time() + seconds
@@ -82,7 +82,7 @@ def wait(module, systemd, units):
             if not said:
                 break
             if shown["ActiveState"] == "deactivating" and running_digest(shown) != unit["digest"]:
-                deadline = time.time() + seconds  # the process before it still finishes what it answers
+                deadline = time.time() + seconds  # the previous process still finishes its answers
             if time.time() > deadline:
                 module.fail_json(
                     msg="%s did not answer within %d s (%s). Its journal ends:\n%s"
@@ -101,7 +101,7 @@ def surplus(params):
 
 
 def remove(systemd, params, names):
-    """Stop units, which drains them, and take their files away."""
+    """Stop units, which drains them, and remove their files."""
     systemd.take_away(params["folder"], names)
     for name in names:
         settings = os.path.join(params["settings"], name[len("fastchat-") : -len(".service")] + ".env")
@@ -110,7 +110,7 @@ def remove(systemd, params, names):
 
 
 def listen(systemd, unit):
-    """Have systemd hold a unit's socket at the right address; the service is stopped where the address changes."""
+    """Let systemd hold a unit's socket at the right address. When the address changes, the service is stopped."""
     socket = unit["name"].replace(".service", ".socket")
     shown = systemd.show(socket)
     if shown["UnitFileState"] != "enabled":
@@ -124,7 +124,7 @@ def listen(systemd, unit):
 
 
 def act(module, systemd, steps):
-    """Carry the steps out, all units at once or one after the other."""
+    """Carry out the steps for all units at once or one after the other."""
     params = module.params
     for unit in params["units"]:
         if unit.get("socket"):
@@ -137,7 +137,7 @@ def act(module, systemd, steps):
 
 
 def main():
-    """Look, then act unless it is a rehearsal."""
+    """Find out what to do, and do it unless in check mode."""
     spec = {
         "units": {"type": "list", "elements": "dict", "required": True},
         "family": {"type": "str", "default": ""},

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Accept a host's new ssh host key by the word of a person. Runs on the control node, where OpenSSH's client is."""
+"""Accept a host's new ssh host key when a person confirms it. Runs on the control node, where OpenSSH's client is."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -7,7 +7,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: ssh_host_key
-short_description: Accept a host's new ssh host key by the word of a person
+short_description: Accept a host's new ssh host key when a person confirms it
 description:
   - Asks ssh itself (C(ssh -G)) where it connects and where known keys lie, and the host for its keys (C(ssh-keyscan)).
   - A host whose key is known is left as it is. A new key replaces the old ones only if O(fingerprint) is its own; else
@@ -55,7 +55,7 @@ def ask(module, words, good=(0,)):
 
 
 def replace_line(module, path, name, line):
-    """Have one line for a name in a file of known hosts, in one step."""
+    """Replace the lines for a name in a file of known hosts with one line, in one step."""
     text, draft = "", path + ".new"
     if os.path.exists(path):
         with open(path) as stream:
@@ -73,7 +73,7 @@ def replace_line(module, path, name, line):
 
 
 def main():
-    """Ask both sides, decide, act unless it is a rehearsal."""
+    """Ask both sides, decide, and act unless in check mode."""
     spec = {
         "host": {"type": "str", "required": True},
         "arguments": {"type": "str", "default": ""},
@@ -91,7 +91,7 @@ def main():
         )
         scan = ["ssh-keyscan", "-T", "10", "-p", settings["port"], settings["hostname"]]
         shown, tries = keys_of(ask(module, scan, good=(0, 1))), 1
-        while not shown and tries < TRIES:  # it may have been installed a moment ago, and boot still
+        while not shown and tries < TRIES:  # a host that was just installed may still be booting
             time.sleep(5)
             shown, tries = keys_of(ask(module, scan, good=(0, 1))), tries + 1
         known = {}

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Say what a host serves, and with what."""
+"""Report the units, plan, probe and models of a host."""
 
 from __future__ import absolute_import, division, print_function
 

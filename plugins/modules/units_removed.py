@@ -39,7 +39,7 @@ def names_of(folder, families):
 
 
 def main():
-    """Look, then act unless it is a rehearsal."""
+    """Find the units, and remove them unless in check mode."""
     spec = {
         "families": {"type": "list", "elements": "str", "required": True},
         "folder": {"type": "path", "default": "/etc/systemd/system"},

@@ -76,7 +76,7 @@ try:
     from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import fetch, resolve
     from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.errors import FetchError
     from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
-except (ImportError, SyntaxError):  # Python 2.7: said below, in a sentence
+except (ImportError, SyntaxError):  # Python 2.7, which is refused below in a sentence
     fetch = None
 
 SOURCE = {

@@ -74,7 +74,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.release.publish imp
 
 
 def present(asked, dry):
-    """Return what is known of a release; a whole one becomes the current one."""
+    """Return what is known about a release, and make it current when it is whole."""
     release = os.path.join(asked["root"], "releases", asked["digest"])
     manifest = read_json(os.path.join(release, MANIFEST))
     if manifest is None:
@@ -98,7 +98,7 @@ def published(asked, dry):
 
 
 def repaired(asked, dry):
-    """Put what is in the source in its place."""
+    """Put the repaired files of the source in their places."""
     if not dry:
         release = os.path.join(asked["root"], "releases", asked["digest"])
         files, made = read_json(os.path.join(release, MANIFEST))["files"], described(asked["source"], asked["known"])
@@ -127,11 +127,11 @@ def rolled_back(asked, dry):
 
 
 def pruned(asked, dry):
-    """Remove what is superfluous."""
+    """Remove superfluous releases."""
     names = superfluous(asked["root"], asked["keep"])
     for name in [] if dry else names:
         shutil.rmtree(os.path.join(asked["root"], "releases", name))
-        shutil.rmtree(os.path.join(asked["root"], "torrents", name), ignore_errors=True)  # made when it was distributed
+        shutil.rmtree(os.path.join(asked["root"], "torrents", name), ignore_errors=True)  # made for distribution
     return {"changed": bool(names), "removed": names}
 
 

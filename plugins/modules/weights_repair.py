@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Make the damaged files of a release again, alone. Runs under the runtime's interpreter (Python >= 3.9, numpy)."""
+"""Make only the damaged files of a release again. Runs under the runtime's interpreter (Python >= 3.9, numpy)."""
 
 from __future__ import absolute_import, division, print_function
 

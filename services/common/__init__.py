@@ -1,1 +1,1 @@
-"""What several services use. It needs the standard library alone."""
+"""Code that several services share. It needs only the standard library."""

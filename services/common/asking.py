@@ -8,7 +8,7 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def post(url, body, seconds):
-    """Return the bytes of the answer to a POST of JSON; OSError when there is none in time."""
+    """Return the bytes of the answer to a POST of JSON; raise OSError when none comes in time."""
     data = json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"}, method="POST")
     with DIRECT.open(request, timeout=seconds) as reply:
@@ -16,7 +16,10 @@ def post(url, body, seconds):
 
 
 def generation_fault(url, model, seconds):
-    """Return '' when a worker generates two tokens, else why not. The answer is read to its end, so no slot is left."""
+    """Return '' when a worker generates two tokens, else the reason.
+
+    The answer is read to its end, so that its slot becomes free.
+    """
     ask = {"model": model, "prompt": "Hello", "temperature": 0.0, "max_new_tokens": 2, "top_k": -1, "stop": None}
     try:
         first = json.loads(post(url + "/worker_generate_stream", ask, seconds).split(b"\0")[0])

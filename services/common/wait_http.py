@@ -1,4 +1,4 @@
-"""Wait until a controller answers ``POST <url>/list_models``; says so once, then again every minute."""
+"""Wait until a controller answers ``POST <url>/list_models``, and say so every minute."""
 
 import sys
 import time

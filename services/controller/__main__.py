@@ -27,7 +27,7 @@ def listening(host, port):
 
 async def serve(arguments):
     """Restore, then serve and watch until a signal ends it."""
-    # Names are looked up in these threads; generations have their own, so that slow ones hide nobody's death.
+    # Names are looked up in these threads. Generations have their own, so a slow one does not hide that a worker died.
     asyncio.get_running_loop().set_default_executor(concurrent.futures.ThreadPoolExecutor(64))
     fastchat.controller = fastchat.Controller("shortest_queue")
     fleet = Fleet(fastchat.controller, arguments.state_file, arguments.patience, arguments.interval)
@@ -39,13 +39,13 @@ async def serve(arguments):
 
 
 def main():
-    """Take the arguments; end at once when served, since FastChat's own thread would hold the process."""
+    """Run the controller, and end the process without waiting for FastChat's own thread, which never ends."""
     parser = argparse.ArgumentParser(prog="services.controller", description=services.controller.__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=21001)
     parser.add_argument("--state-file", default="/var/lib/fastchat/controller.json")
-    parser.add_argument("--patience", type=float, default=3.0, help="seconds in which a worker says how it is")
-    parser.add_argument("--interval", type=float, default=1.0, help="seconds between two looks at a worker")
+    parser.add_argument("--patience", type=float, default=3.0, help="seconds in which a worker must report its status")
+    parser.add_argument("--interval", type=float, default=1.0, help="seconds between two checks of a worker")
     asyncio.run(serve(parser.parse_args()))
     os._exit(0)
 

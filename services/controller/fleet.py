@@ -1,4 +1,4 @@
-"""Which workers there are, and which of them FastChat dispatches to: each is asked how it is, every second."""
+"""The workers, and which of them FastChat dispatches to. Each worker is asked for its status every second."""
 
 import asyncio
 import concurrent.futures
@@ -11,15 +11,15 @@ from . import state_file
 from .worker import DOWN, HUNG, JOINING, LEAVING, SERVING, said_within
 
 GENERATE_SECONDS = 120
-RETRY_SECONDS = 5  # between two generations of a worker that could not
+RETRY_SECONDS = 5  # between two attempts of a worker that generated nothing
 FORGET_SECONDS = 7 * 24 * 3600
 
 
 class Fleet:
-    """The workers, and FastChat's registry kept as they are. All of it but the generations runs on the event loop."""
+    """Keeps FastChat's registry in line with the workers. Everything but the generations runs on the event loop."""
 
     def __init__(self, controller, state_path, patience, interval):
-        """Keep a FastChat ``Controller``; seconds of patience with a worker, and between two looks at it."""
+        """Keep a FastChat ``Controller``. ``patience`` (for an answer) and ``interval`` are seconds."""
         self.controller, self.state_path = controller, state_path
         self.patience, self.interval = patience, interval
         self.workers, self.started = {}, time.time()
@@ -28,12 +28,12 @@ class Fleet:
         self.tasks = set()
 
     def list_worker(self, url, worker):
-        """Put a worker into FastChat's registry. No heart-beat is checked there: that is ours."""
+        """Put a worker into FastChat's registry. FastChat must not check its heart-beat, since we do."""
         status = {"model_names": worker.models, "speed": 1, "queue_length": worker.queue_length}
         self.controller.register_worker(url, False, status, *([worker.multimodal] if self.takes_multimodal else []))
 
     def become(self, url, state, why=""):
-        """Change a worker's state; listed by FastChat is who is serving, and nobody else."""
+        """Change a worker's state. FastChat lists only the workers that are serving."""
         worker = self.workers[url]
         news = (worker.state, worker.why) != (state, why)
         if worker.state != state:
@@ -48,16 +48,16 @@ class Fleet:
             self.write()
 
     def is_last(self, worker):
-        """Return whether without this worker one of its models would have none."""
+        """Return whether this worker is the last one that serves one of its models."""
         others = [one for one in self.workers.values() if one is not worker and one.state == SERVING]
         return any(all(model not in one.models for one in others) for model in worker.models)
 
     def write(self):
-        """Write down whom we know."""
+        """Write down the known workers."""
         state_file.write(self.state_path, self.workers)
 
     async def restore(self):
-        """Ask whom we knew; who served and still answers is listed before the first request is answered."""
+        """Before the first request is answered, ask the workers that served and list those that answer."""
         self.workers = state_file.read(self.state_path)
         served = [url for url, worker in self.workers.items() if worker.state == SERVING]
         asked = await asyncio.gather(*(said_within(url, self.patience) for url in served))
@@ -70,11 +70,11 @@ class Fleet:
 
     @staticmethod
     def note(worker, said):
-        """Take over what a worker says of itself."""
+        """Note what a worker reports about itself."""
         worker.models, worker.queue_length, worker.misses = said["model_names"], said["queue_length"], 0
 
     async def look(self, url, worker):
-        """Ask one worker, and act on it."""
+        """Ask one worker for its status, and act on the answer."""
         worker.busy = True
         try:
             said = await said_within(url, self.patience)
@@ -84,14 +84,14 @@ class Fleet:
             worker.busy = False
 
     async def judge(self, url, worker, said):
-        """Act on what a worker said, or on its silence."""
+        """Act on what a worker answered, or on the error when it did not."""
         if isinstance(said, dict):
             self.note(worker, said)
             if worker.state == SERVING:
                 self.controller.worker_info[url].queue_length = worker.queue_length  # a heart-beat would log each time
             elif worker.state != LEAVING:
                 await self.admit(url, worker)
-        elif isinstance(said, TimeoutError):  # nobody refused us, but nobody answered in time either
+        elif isinstance(said, TimeoutError):  # the connection was not refused, but no answer came in time
             worker.misses += 1
             if worker.misses > 1 and worker.state == SERVING and not self.is_last(worker):
                 self.become(url, HUNG, f"no answer within {self.patience:g} s, twice")
@@ -99,7 +99,7 @@ class Fleet:
             self.become(url, DOWN, str(said))
 
     async def admit(self, url, worker):
-        """List a worker once it has generated."""
+        """List a worker once it has generated a token."""
         if worker.why and time.monotonic() - worker.tried < RETRY_SECONDS:
             return
         was, worker.tried = worker.state, time.monotonic()
@@ -109,11 +109,11 @@ class Fleet:
             self.become(url, JOINING if fault else SERVING, fault)
 
     async def watch(self):
-        """Look at every worker, each second, one after another but without waiting for the slow ones."""
+        """Ask every worker once per interval, one after another but without waiting for slow ones."""
         while True:
             began, known = time.monotonic(), list(self.workers.items())
             for number, (url, worker) in enumerate(known):
-                # Spread over the second: asked all at once, hundreds of workers would hold up the dispatch.
+                # The questions are spread over the interval: hundreds at once would hold up the dispatch.
                 early = began + self.interval * number / len(known) - time.monotonic()
                 if early > self.interval / 100:
                     await asyncio.sleep(early)

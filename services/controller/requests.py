@@ -1,4 +1,4 @@
-"""What workers and operators ask the controller over HTTP, and what it answers."""
+"""The requests that workers and operators send to the controller over HTTP, and its answers."""
 
 import json
 import time
@@ -16,7 +16,7 @@ def describe(fleet, url):
 
 
 def register(fleet, data):
-    """Take in a worker's new process: whatever was known of the one before it is over."""
+    """Register a worker's new process, and forget what was known about the previous one."""
     url, status = data["worker_name"], data.get("worker_status") or {}
     if url in fleet.workers:
         fleet.become(url, DOWN, "replaced")
@@ -26,7 +26,7 @@ def register(fleet, data):
 
 
 def ask(fleet, path, data):
-    """Answer what is ours, None for a path that is not; KeyError and TypeError for a question that is none."""
+    """Return the answer for a path of ours, None for any other; a malformed body raises KeyError or TypeError."""
     if path == "/refresh_all_workers":
         return {}
     if path == "/register_worker":
@@ -52,7 +52,7 @@ def ask(fleet, path, data):
 
 
 async def body_of(receive):
-    """Return the body of a request, whole."""
+    """Return the whole body of a request."""
     whole, more = b"", True
     while more:
         message = await receive()
@@ -61,13 +61,13 @@ async def body_of(receive):
 
 
 async def answer(send, code, value):
-    """Send one JSON answer, as compact as FastChat's own: a gate looks for "state":"serving"."""
+    """Send one JSON answer, as compact as FastChat's own: a health check looks for "state":"serving"."""
     await send({"type": "http.response.start", "status": code, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": json.dumps(value, separators=(",", ":")).encode()})
 
 
 def application(fleet, inner):
-    """Return the ASGI application before FastChat's ``inner``: what is ours is answered here, the rest goes through."""
+    """Return the ASGI application that answers our own paths and hands all others to FastChat's ``inner``."""
     ours = ("/fleet", "/register_worker", "/receive_heart_beat", "/refresh_all_workers")
 
     async def answered(scope, receive, send):

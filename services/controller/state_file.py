@@ -1,7 +1,8 @@
 """The file in which the controller remembers its workers over a restart. It is replaced in one step."""
 
 import json
-import os
+
+from services.common.files import replace_json
 
 from .worker import Worker
 
@@ -9,19 +10,16 @@ KEPT = ("state", "models", "multimodal", "why")
 
 
 def write(path, workers):
-    """Write workers ({URL: Worker}) to a file. A full disk is said, and does not stop the dispatch."""
+    """Write workers ({URL: Worker}) to a file. When that fails, the log says so and the dispatch goes on."""
     known = {url: {name: getattr(worker, name) for name in KEPT} for url, worker in workers.items()}
-    part = path + ".part"
     try:
-        with open(part, "w") as stream:
-            json.dump(known, stream)
-        os.replace(part, path)
+        replace_json(path, known)
     except OSError as error:
         print(f"{path} can not be written: {error}", flush=True)
 
 
 def read(path):
-    """Return the workers ({URL: Worker}) of a file; {} without one, and, with a line in the log, when it is damaged."""
+    """Return the workers ({URL: Worker}) of a file, or {} without one. A damaged file is logged and gives {} too."""
     try:
         with open(path) as stream:
             return {url: Worker(**kept) for url, kept in json.load(stream).items()}

@@ -1,4 +1,4 @@
-"""What the controller knows of one worker, and how it asks a worker how it is."""
+"""What the controller knows about one worker, and how it asks a worker for its status."""
 
 import asyncio
 import dataclasses
@@ -11,7 +11,7 @@ JOINING, SERVING, LEAVING, HUNG, DOWN = "joining", "serving", "leaving", "hung",
 
 @dataclasses.dataclass
 class Worker:
-    """What is known of one worker. ``since`` and ``tried`` are monotonic seconds; ``misses`` counts silent answers."""
+    """What is known about one worker. ``since`` and ``tried`` are monotonic seconds, ``misses`` counts timeouts."""
 
     state: str = JOINING
     models: list = dataclasses.field(default_factory=list)
@@ -25,10 +25,10 @@ class Worker:
 
 
 async def status_of(url):
-    """Return a worker's status; OSError or ValueError when it has none to give.
+    """Return a worker's status; raise OSError or ValueError when it has none.
 
     A thread for each question would take the interpreter's lock from the dispatch, and slow workers would take all
-    threads. HTTP/1.0, since the answer then ends with the connection (RFC 1945, section 7.2.2).
+    threads. It speaks HTTP/1.0, because the answer then ends with the connection (RFC 1945, section 7.2.2).
     """
     at = urllib.parse.urlsplit(url)
     if at.scheme != "http" or not at.hostname:
@@ -46,7 +46,7 @@ async def status_of(url):
 
 
 async def said_within(url, seconds):
-    """Return a worker's status, or the OSError or ValueError that stands for it; TimeoutError when it is silent."""
+    """Return a worker's status, or the error that it gave: OSError, ValueError, or TimeoutError without an answer."""
     try:
         return await asyncio.wait_for(status_of(url), seconds)
     except asyncio.TimeoutError:

@@ -5,8 +5,8 @@ FastChat is not patched: its module is imported, and some of the names that it l
 - it takes the prompt template from the model's *name*, where the API asks the worker: a model that is served under
   another name is then asked in words that it does not know;
 - it sends no ``top_k``, which vLLM's worker wants;
-- it asks ``localhost:9090`` before each answer whether somebody talks too much: on EL 8 and 9 Cockpit listens there;
-- it writes every conversation to a file, readable to whom the umask lets, and to its log;
+- before each answer it asks ``localhost:9090`` about rate limits, where Cockpit listens on EL 8 and 9;
+- it writes every conversation to a file, which the umask makes readable to others, and to its log;
 - with "gpt-4", "bard" or "claude" in a model's name it sends what people write to OpenAI;
 - gradio's page names Google's and Cloudflare's servers, and has routes for files that this page does not need.
 

@@ -23,7 +23,7 @@ def main():
     options = parser.parse_args()
     controller = options.controller_url.rstrip("/")
     os.umask(0o077)
-    warnings.simplefilter("ignore")  # what gradio 6 will do otherwise is of no use in the journal
+    warnings.simplefilter("ignore")  # warnings about gradio 6 are of no use in the journal
     os.environ.update(LOGDIR="", GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
 
     from fastchat.serve import gradio_web_server as web

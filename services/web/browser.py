@@ -1,28 +1,28 @@
-"""What a browser may load and ask for: only what a chat needs, and from this server alone."""
+"""Let browsers load and request only what a chat needs, and only from this server."""
 
 import re
 
-# What a browser may load for this page: from its own server only, also where an answer names a picture elsewhere.
+# A browser loads for this page from its own server only, also when an answer names a picture on another server.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
     " img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'"
 )
 ELSEWHERE = re.compile(r"<(?:link|script)\b[^>]*=\"https?://[^>]*>(?:\s*</script>)?")
-# Uploads, files of the host, requests on behalf of others: nothing of it belongs to a chat.
+# Uploads, files of the host, and requests to other servers are not part of a chat.
 CLOSED = re.compile(
     r"/(?:gradio_api/)?(?:upload|upload_progress|file|proxy|stream|deep_link|component_server)(?:[/=]|$)"
 )
 
 
 class OnlyChat:
-    """ASGI: lets through what a chat needs, and tells browsers to load nothing from elsewhere."""
+    """ASGI middleware that passes what a chat needs, and tells browsers to load nothing from other servers."""
 
     def __init__(self, app):
-        """Stand before an ASGI application."""
+        """Wrap an ASGI application."""
         self.app = app
 
     async def __call__(self, scope, receive, send):
-        """Answer 404 on what is closed; else hand on, with the policy in the answer's head."""
+        """Answer 404 for a closed path; pass on any other, and add the policy to the answer's headers."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -1,28 +1,26 @@
-"""What the page asks the controller and the workers."""
+"""The requests of the page to the controller and the workers."""
 
 import json
-import urllib.request
+
+from services.common.asking import post
 
 SECONDS = 10
 
 
-def asked(url, **body):
+def answer_of(url, **body):
     """Return the answer of a controller or worker to a POST; raises OSError."""
-    head = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode(), head, method="POST")
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-        return json.load(answer)
+    return json.loads(post(url, body, SECONDS))
 
 
 def models_of(controller):
     """Return the sorted names of the models that a controller has; raises OSError."""
-    return sorted(set(asked(controller + "/list_models")["models"]))
+    return sorted(set(answer_of(controller + "/list_models")["models"]))
 
 
 def template_of(controller, model):
-    """Return the fields of the template that a worker of this model has, as the API asks for them; {} without a worker.
+    """Return the fields of the template that a worker of this model has, as the API reads them; {} without a worker.
 
     Raises OSError.
     """
-    worker = asked(controller + "/get_worker_address", model=model)["address"]
-    return asked(worker + "/worker_get_conv_template", model=model)["conv"] if worker else {}
+    worker = answer_of(controller + "/get_worker_address", model=model)["address"]
+    return answer_of(worker + "/worker_get_conv_template", model=model)["conv"] if worker else {}

@@ -1,5 +1,5 @@
 # ruff: noqa: PLC0415  (gradio and FastChat are imported late: both read the environment, and take ten seconds)
-"""FastChat's page, with the names that its module looks up bound to ours."""
+"""FastChat's page, in whose module some names are bound to our functions."""
 
 import argparse
 import logging
@@ -10,7 +10,7 @@ from .controller import models_of, template_of
 
 
 class Requests:
-    """Stands for the module ``requests`` in FastChat's: what is asked of a worker says ``top_k`` too."""
+    """Replaces the module ``requests`` in FastChat's module, and adds ``top_k`` to the requests to workers."""
 
     def __init__(self, module):
         """Take the real module."""
@@ -18,7 +18,7 @@ class Requests:
         self.exceptions = module.exceptions
 
     def post(self, url, json=None, **more):
-        """Do as requests.post; -1 is what the API sends, and what both workers take for "all"."""
+        """Do what requests.post does. The API sends -1 too, and both workers take it for "all"."""
         if url.endswith("/worker_generate_stream"):
             json = {"top_k": -1, **json}
         return self.module.post(url, json=json, **more)
@@ -60,13 +60,13 @@ def fit(web, controller, conversations):
         web.LOGDIR = conversations
     else:
         web.get_conv_log_filename = lambda: os.devnull
-        web.logger.setLevel(logging.WARNING)  # below it are questions and answers
+        web.logger.setLevel(logging.WARNING)  # lower levels would log questions and answers
     web.set_global_vars(controller, False)
     web.args = argparse.Namespace(model_list_mode="reload", register_api_endpoint_file=None, show_terms_of_use=False)
 
 
 def page_of(web):
-    """Return FastChat's page; what it says of models it reads when it is loaded."""
+    """Return FastChat's page, which reads the list of models when a browser loads it."""
     import gradio
     import jinja2
     from gradio import routes
@@ -78,7 +78,7 @@ def page_of(web):
     page = web.build_demo([])
     page.stylesheets = []  # the theme's font, from Google
     for block in page.blocks.values():
-        # A list of the models as they were at the start, described by links.
+        # This lists the models as they were at the start, with links to other servers.
         if isinstance(block, gradio.Accordion) and "descriptions of" in (block.label or ""):
             block.visible = False
     return page

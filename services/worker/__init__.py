@@ -1,1 +1,1 @@
-"""What runs beside FastChat's workers on a host: the probe, and the command that takes a worker out of dispatch."""
+"""Programs that run beside FastChat's workers: the probe, and the command that takes a worker out of dispatch."""

@@ -1,7 +1,8 @@
-"""Take a worker out of dispatch, and let what it answers finish: ``ExecStop=`` and ``ExecStopPost=`` of its unit.
+"""Take a worker out of dispatch and let its answers finish: ``ExecStop=`` and ``ExecStopPost=`` of its unit.
 
-With ``--drain SECONDS`` it waits until nobody has been connected to the worker's port for two seconds, at most so long;
-with ``--gone`` it says that the process is no longer there. Always ends with 0: a stop must not fail on its courtesy.
+With ``--drain SECONDS`` it waits, at most so long, until nobody has been connected to the worker's port for two
+seconds. With ``--gone`` it tells the controller that the process has ended. It always exits with 0, so that it never
+fails a stop.
 """
 
 import argparse
@@ -29,15 +30,15 @@ def connections(port):
 
 
 def leave(controller, worker, why, gone):
-    """Tell the controller; a controller that does not answer dispatches nothing either."""
+    """Tell the controller. One that does not answer dispatches nothing, so that is only logged."""
     try:
         post(controller + "/fleet/leave", {"worker": worker, "why": why, "gone": gone}, 5)
     except OSError as error:
-        print(f"{controller} does not take the leave of {worker}: {error}", flush=True)
+        print(f"{controller} could not be told that {worker} leaves: {error}", flush=True)
 
 
 def drain(port, seconds):
-    """Wait until a port has been quiet for a while, at most so many seconds; return how many were still connected."""
+    """Wait until a port has been quiet for a while, at most ``seconds``; return how many are still connected."""
     began = quiet = time.monotonic()
     while time.monotonic() - began < seconds:
         if connections(port):
@@ -49,7 +50,7 @@ def drain(port, seconds):
 
 
 def main():
-    """Leave, then drain."""
+    """Take the worker out of dispatch, then drain it."""
     parser = argparse.ArgumentParser(prog="services.worker.leave", description=__doc__)
     parser.add_argument("--controller", required=True)
     parser.add_argument("--worker", required=True)
@@ -57,8 +58,8 @@ def main():
     parser.add_argument("--gone", action="store_true")
     arguments = parser.parse_args()
     if arguments.drain and not os.environ.get("MAINPID"):
-        return  # it has ended by itself
-    result = os.environ.get("SERVICE_RESULT", "unknown")  # systemd has it since 232
+        return  # the process has ended by itself
+    result = os.environ.get("SERVICE_RESULT", "unknown")  # systemd sets it since 232
     leave(arguments.controller, arguments.worker, f"ended ({result})" if arguments.gone else "stopping", arguments.gone)
     if arguments.drain:
         left = drain(urlsplit(arguments.worker).port, arguments.drain)

@@ -1,9 +1,10 @@
-"""Ask every worker of this host for a real generation, and repair what does not answer: ``fastchat-probe.service``.
+"""Ask every worker of this host for a real generation, and restart those that do not answer.
 
-As root, every few seconds. The plan (``/etc/fastchat/plan.json``) says which workers there are. A worker that is silent
-twice is killed, and systemd starts it again; after RESTARTS without a good answer in between it is stopped, left out.
-One whose slots leaked (FastChat loses one for each malformed request that reaches it) is restarted in peace, one that
-its controller does not know is registered again. ``/run/fastchat/probe.json`` says how each is.
+``fastchat-probe.service`` runs this as root, every few seconds. ``/etc/fastchat/plan.json`` lists the workers. A
+worker that fails to answer twice is killed, and systemd starts it again. After RESTARTS without a good answer it is
+stopped and left out. A worker whose slots leaked (FastChat loses one for each malformed request that reaches it) is
+drained and restarted. One that its controller does not know is registered again. ``/run/fastchat/probe.json`` has the
+state of each.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import time
 
 from services.common.asking import generation_fault, post
+from services.common.files import replace_json
 
 from .leave import connections
 
@@ -32,7 +34,7 @@ def show(unit, name):
 
 
 def register_again(controller, worker, status):
-    """Register a worker that its controller does not know; FastChat tries that once, and never again if it fails."""
+    """Register a worker that its controller does not know; FastChat itself tries that only once."""
     url = worker["url"]
     known = json.loads(post(controller + "/receive_heart_beat", {"worker_name": url, "queue_length": 0}, 5))
     if not known["exist"]:
@@ -43,7 +45,7 @@ def register_again(controller, worker, status):
 
 
 def look(worker, arguments):
-    """Return (fault, leaked slots, what was done) of a worker that runs; a fault of None: it is still loading."""
+    """Return (fault, leaked slots, what was done) of a running worker; the fault is None while it loads."""
     try:
         status = json.loads(post(worker["url"] + "/worker_get_status", {}, arguments.patience))
     except ConnectionRefusedError:
@@ -53,7 +55,7 @@ def look(worker, arguments):
         return (None, 0, "") if refused else (f"it does not say how it is: {error}", 0, "")
     leaked = max(0, status["queue_length"] - connections(worker["port"]))
     fault = ""
-    if status["queue_length"] < worker["concurrency"]:  # else our question would only wait behind the others
+    if status["queue_length"] < worker["concurrency"]:  # when all slots are busy, our question would only wait
         fault = generation_fault(worker["url"], worker["model"], arguments.generation)
     try:
         done = register_again(arguments.controller, worker, status)
@@ -63,7 +65,7 @@ def look(worker, arguments):
 
 
 def judge(unit, worker, was, arguments):
-    """Return the new entry of a worker in the report, having repaired it where that was due."""
+    """Return the new entry of a worker in the report, and restart or register it where that is needed."""
     now = {"state": GOOD, "failures": 0, "restarts": was.get("restarts", 0), "leaked": 0, "said": ""}
     now["at"] = int(time.time())
     if show(unit, "ActiveState") not in ("active", "activating"):
@@ -74,7 +76,7 @@ def judge(unit, worker, was, arguments):
         return {**now, "state": LOADING, "failures": was.get("failures", 0)}
     if not fault:
         now.update(restarts=0, leaked=leaked, said=done)
-        # Twice the same: a request that came between two questions is no leak.
+        # A leak must be seen twice, because a request may come between the two questions.
         if min(leaked, was.get("leaked", 0)) >= max(1, worker["concurrency"] - 2):
             now.update(leaked=0, said=f"{leaked} of {worker['concurrency']} slots had leaked; restarted")
             systemctl("--no-block", "restart", unit)
@@ -91,10 +93,10 @@ def judge(unit, worker, was, arguments):
 
 
 def ask_all(arguments, was):
-    """Ask every worker of the plan side by side, leave the report, and return it."""
+    """Ask every worker of the plan in parallel, write the report, and return it."""
     with open(arguments.plan) as stream:
         workers = json.load(stream)["workers"]
-    # Side by side: a silent one must not hold up the others.
+    # They are asked in parallel, so that a silent one does not hold up the others.
     with concurrent.futures.ThreadPoolExecutor(max(1, len(workers))) as pool:
         asked = {unit: pool.submit(judge, unit, one, was.get(unit, {}), arguments) for unit, one in workers.items()}
     report = {unit: answer.result() for unit, answer in asked.items()}
@@ -102,21 +104,19 @@ def ask_all(arguments, was):
         if entry["said"] != was.get(unit, {}).get("said", ""):
             print(f"{unit}: {entry['state']}{', ' if entry['said'] else ''}{entry['said']}", flush=True)
     os.makedirs(os.path.dirname(arguments.report), exist_ok=True)
-    with open(arguments.report + ".part", "w") as stream:
-        json.dump(report, stream, indent=1)
-    os.replace(arguments.report + ".part", arguments.report)
+    replace_json(arguments.report, report, indent=1)
     return report
 
 
 def main():
-    """Ask, wait, ask again; what the report of an earlier process says counts."""
+    """Ask the workers again and again, and go on from the report of an earlier process."""
     parser = argparse.ArgumentParser(prog="services.worker.probe", description=__doc__)
     parser.add_argument("--controller", required=True)
     parser.add_argument("--plan", default="/etc/fastchat/plan.json")
     parser.add_argument("--report", default="/run/fastchat/probe.json")
     parser.add_argument("--interval", type=float, default=15, help="seconds between two questions")
-    parser.add_argument("--patience", type=float, default=10, help="seconds in which a worker says how it is")
-    parser.add_argument("--generation", type=float, default=60, help="seconds in which it generates two tokens")
+    parser.add_argument("--patience", type=float, default=10, help="seconds in which a worker must report its status")
+    parser.add_argument("--generation", type=float, default=60, help="seconds in which it must generate two tokens")
     arguments = parser.parse_args()
     report = {}
     if os.path.exists(arguments.report):

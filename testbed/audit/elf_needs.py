@@ -1,4 +1,4 @@
-"""What a shared library asks of the machine that loads it, read from the ELF file the way the loader reads it.
+"""Read from an ELF file what a shared library needs of the machine that loads it, the way the loader reads it.
 
 Section headers may be stripped, so everything comes from the program headers and the dynamic section; structures and
 numbers are those of the System V ABI (x86-64) and of the GNU symbol versioning in the Linux Standard Base, chapter 10.
@@ -16,7 +16,7 @@ NEEDED, STRTAB, STRSZ, SONAME, RPATH, RUNPATH, VERNEED, VERNEEDNUM = 1, 5, 10, 1
 
 
 class BrokenElf(ValueError):
-    """The file says that it is a library of this machine, and can not be one."""
+    """The file claims to be a library of this machine, and can not be one."""
 
 
 @dataclass
@@ -101,7 +101,7 @@ def read(file: BinaryIO) -> Needs | None:
     image = Image(file, [(address, offset, held) for kind, _, offset, address, _, held in fields if kind == LOAD])
     dynamic = next(((address, held) for kind, _, _, address, _, held in fields if kind == DYNAMIC), None)
     if dynamic is None:
-        return None  # static: asks nothing of the host
+        return None  # static: needs nothing of the host
     entries = list(struct.iter_unpack("<qQ", image.read(dynamic[0], dynamic[1] // 16 * 16)))
     entries = entries[: next((index for index, (tag, _) in enumerate(entries) if tag == 0), None)]
     one = dict(entries)

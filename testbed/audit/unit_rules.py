@@ -1,4 +1,4 @@
-"""What a systemd unit of ours may say: pure functions over the text of a unit, for the tests of every unit we write.
+"""Check the text of a systemd unit of ours: pure functions, for the tests of every unit.
 
 The data is in ``files/systemd``: what systemd 219 (EL 7) knows, and what the units carry beside that for newer ones.
 """

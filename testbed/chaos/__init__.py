@@ -1,1 +1,1 @@
-"""Faults, made on purpose under counted load: ``python -m testbed.chaos``. What each costs stands in docs/CHAOS.md."""
+"""Make faults on purpose under counted load: ``python -m testbed.chaos``. docs/CHAOS.md shows what each one costs."""

@@ -25,15 +25,15 @@ VERSIONS = "import fastchat, platform; print('FastChat', fastchat.__version__ + 
 
 
 def git(*words: str) -> str:
-    """Return what git says of this clone."""
+    """Return git's output about this clone."""
     return subprocess.run(["git", "-C", str(CLONE), *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def circumstances(stage: Stage, patience: float) -> str:
-    """Return machine, versions and how it was asked, in one line."""
+    """Return the machine, the versions and the load, in one line."""
     cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     source = git("rev-parse", "--short", "HEAD")
-    if git("status", "--porcelain", "--", ".", ":(exclude)docs"):  # where the table itself is written
+    if git("status", "--porcelain", "--", ".", ":(exclude)docs"):  # the files into which the table is written
         source += " with changes"
     versions = hosts.on(CONTROLLER, "/opt/fastchat/env/bin/python", "-c", VERSIONS)
     kernel = ".".join(platform.release().split(".")[:2])
@@ -43,7 +43,7 @@ def circumstances(stage: Stage, patience: float) -> str:
 
 
 def run(stage: Stage, fault: Fault, patience: float) -> dict[str, Any]:
-    """Hurt the fleet once under load, and return the row."""
+    """Make one fault under load, and return its row."""
     deadline = fault.deadline * patience
     print(f"{fault.name}: {fault.title} …", flush=True)
     if fault.before:
@@ -68,7 +68,7 @@ def run(stage: Stage, fault: Fault, patience: float) -> dict[str, Any]:
 
 
 def arguments() -> argparse.Namespace:
-    """Return what was asked for."""
+    """Return the parsed arguments."""
     parser = argparse.ArgumentParser(prog="python -m testbed.chaos", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=[fault.name for fault in FAULTS], default=[])
     parser.add_argument("--json", type=Path, help="keeps all rows, also of earlier runs")
@@ -87,7 +87,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the faults, write what was asked for, and end with 1 when a goal was missed."""
+    """Run the faults, write the table, and exit with 1 when a goal was missed."""
     asked = arguments()
     stage = Stage(asked.model, asked.concurrency)
     known = json.loads(asked.json.read_text()) if asked.json and asked.json.exists() else []

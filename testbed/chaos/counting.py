@@ -1,4 +1,4 @@
-"""What a fault cost: pure functions from what was seen to one row of the table.
+"""Count the cost of a fault: pure functions from observations to one row of the table.
 
 A *record* is a request (see ``load.py``), a *look* what the controller said at a moment (see ``watch.py``); *marks* are
 the moments of the fault: ``began``, ``lifted`` (by whoever made it: a host is switched on again; the same moment where
@@ -20,7 +20,7 @@ GOALS = {
 
 
 def is_whole(look: Look, before: Look) -> bool:
-    """Return whether a look shows what there was before: the same workers serving, the same API servers answering."""
+    """Return whether a look shows the same workers serving and the same API servers answering as before the fault."""
     if look["workers"] is None:
         return False
     serving = {url for url, state in (before["workers"] or {}).items() if state == "serving"}
@@ -29,14 +29,14 @@ def is_whole(look: Look, before: Look) -> bool:
 
 
 def lost(records: list[Record]) -> list[Record]:
-    """Return the requests that were not answered to their end."""
+    """Return the requests without a complete answer."""
     return [one for one in records if one["outcome"] != "answered"]
 
 
 def whole_again(looks: list[Look], before: Look, lifted: float) -> float | None:
     """Return when, after the fault was lifted, the fleet began to be whole and stayed so; None when it is not.
 
-    Between two looks nothing is known: it counts from the look that saw it.
+    It counts from the first look that saw the fleet whole.
     """
     since = None
     for look in looks:
@@ -69,7 +69,7 @@ def longest_gap(records: list[Record]) -> float:
 
 
 def reasons(records: list[Record], began: float) -> list[str]:
-    """Return why requests were lost: how many, when they began and ended by the fault's clock, and what was said."""
+    """Return why requests were lost: their number, when they began and ended by the fault's clock, and their errors."""
     kinds: dict[tuple[str, str], list[Record]] = {}
     for one in lost(records):
         kinds.setdefault((one["kind"], one["error"]), []).append(one)
@@ -82,7 +82,7 @@ def reasons(records: list[Record], began: float) -> list[str]:
 
 
 def missed(row: dict[str, Any], goal: str, deadline: float) -> list[str]:
-    """Return what a row falls short of, one sentence each."""
+    """Return one sentence for each goal that a row misses."""
     found = []
     if row["recovery"] is None:
         found.append(f"It had not recovered after {deadline:.0f} s.")
@@ -98,7 +98,7 @@ def missed(row: dict[str, Any], goal: str, deadline: float) -> list[str]:
 
 
 def row(records: list[Record], looks: list[Look], before: Look, marks: dict[str, float]) -> dict[str, Any]:
-    """Return what is counted and measured of a fault."""
+    """Return the counts and measurements of a fault."""
     counts = Counter(one["outcome"] for one in records)
     gone = lost(records)
     later = [one for one in gone if one["began"] > marks["began"] + ELSEWHERE_SECONDS]

@@ -1,4 +1,4 @@
-"""The fleet that is hurt and the client's host beside it: what is done on its hosts and to them."""
+"""The fleet under test and the client's host beside it: run commands on hosts, and change hosts."""
 
 import base64
 import hashlib

@@ -18,7 +18,7 @@ QUESTIONS = (
     "Write one sentence about the sea.",
     "How many days has a week?",
 )
-PAUSE_AFTER_FAILURE = 0.5  # so that an outage counts as what a patient client sees of it, not as a storm
+PAUSE_AFTER_FAILURE = 0.5  # a patient client waits so long, so that an outage is not counted as a storm of requests
 ERROR_CHARACTERS = 300
 
 
@@ -39,7 +39,7 @@ def asked_streaming(client, request):
 
 
 def outcome(text, reason):
-    """Return what became of a request that ended without an exception, and what was wrong with it."""
+    """Return the outcome of a request that ended without an exception, and its error."""
     if "NETWORK ERROR" in text:  # FastChat's SERVER_ERROR_MSG, with status 200
         return "failed", text
     if not reason:
@@ -53,7 +53,7 @@ def one_request(client, request, kind):
     try:
         text, reason = (asked_streaming if kind == "stream" else asked_whole)(client, request)
         became, error = outcome(text, reason)
-    except Exception as exception:  # noqa: BLE001  (whatever a client can meet is what is counted here)
+    except Exception as exception:  # noqa: BLE001  (every error that a client can meet is counted here)
         cause = f" ({exception.__cause__!r})" if exception.__cause__ else ""
         became, error = "failed", f"{type(exception).__name__}: {exception}{cause}"
     return {
@@ -66,7 +66,7 @@ def one_request(client, request, kind):
 
 
 class Load:
-    """Some askers side by side, each whole and streamed in turn."""
+    """Several threads that ask, each for a whole and a streamed answer in turn."""
 
     def __init__(self, arguments):
         """Keep the arguments; nothing is asked yet."""
@@ -101,7 +101,7 @@ class Load:
                 self.stopped.wait(PAUSE_AFTER_FAILURE)
 
     def run(self):
-        """Ask until the standard input ends, then wait for what was asked."""
+        """Ask until the standard input ends, then wait for the last answers."""
         askers = [threading.Thread(target=self.ask, args=(number,)) for number in range(self.arguments.concurrency)]
         for asker in askers:
             asker.start()

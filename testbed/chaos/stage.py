@@ -1,4 +1,4 @@
-"""One fault's observation: the client's load, the looks at the controller, and the moments of the fault."""
+"""Observe one fault: the client's load, the looks at the controller, and the moments of the fault."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from testbed.paths import STATE
 
 HERE = Path(__file__).parent
 STEADY_SECONDS = 5.0
-NOTICED_SECONDS = 20.0  # before it is noticed, a fault looks like none: a hung worker is noticed after about 7 s
+NOTICED_SECONDS = 20.0  # a fault is noticed late: a hung worker only after about 7 s
 LOOK_SECONDS = 0.5
 
 
@@ -42,7 +42,7 @@ def own_endpoint() -> Endpoint:
 
 @dataclass
 class Stage:
-    """What is seen of the fleet while it is hurt; a fault calls ``begins`` and ``lifted``."""
+    """Collects observations of the fleet during a fault, which calls ``begins`` and ``lifted``."""
 
     model: str
     concurrency: int

@@ -1,4 +1,4 @@
-"""Rows as a Markdown table, and the place in a document that it is written to."""
+"""Show rows as a Markdown table, and write it into a document."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ HEAD = (
 
 
 def seconds(value: float | None) -> str:
-    """Return seconds as the table has them."""
+    """Return seconds as the table shows them."""
     return "–" if value is None else f"{value:.1f} s"
 
 
@@ -28,7 +28,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def reasons(rows: list[dict[str, Any]]) -> str:
-    """Return what was lost and what was missed, a list item each; '' when there is nothing."""
+    """Return one list item for each loss and each missed goal; '' when there is none."""
     found = []
     for row in rows:
         said = [*row["reasons"], *row["missed"]]
@@ -37,7 +37,7 @@ def reasons(rows: list[dict[str, Any]]) -> str:
 
 
 def rendered(rows: list[dict[str, Any]]) -> str:
-    """Return the table, what was lost in it, and under what it was measured."""
+    """Return the table, the reasons of the losses, and the circumstances of the measurement."""
     parts = ["\n".join([HEAD, *map(line, rows)])]
     if said := reasons(rows):
         parts.append("What was lost, and what was missed (times by the fault's clock):\n\n" + said)

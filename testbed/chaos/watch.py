@@ -1,4 +1,4 @@
-"""Print, four times a second, what a controller says of its workers and which API servers answer; a JSON object a line.
+"""Print, four times a second, how a controller sees its workers and which API servers answer; a JSON object a line.
 
 Runs on the controller's host, with the system's Python alone: ``watch.py CONTROLLER API...``. An API server answers
 when it says anything at all in HTTP, also that it does not know the path. Ends when its standard input does.

@@ -1,4 +1,4 @@
-"""Playbooks over a fleet of the testbed, by ansible-runner, and what their events say."""
+"""Run playbooks over a fleet of the testbed by ansible-runner, and read their events."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def results(runner: ansible_runner.Runner, kind: str) -> list[Result]:
 
 
 def changed(runner: ansible_runner.Runner) -> list[tuple[str, str]]:
-    """Return (host, task) of what changed something."""
+    """Return (host, task) of every task that changed something."""
     return [(host, task) for host, task, result in results(runner, "ok") if result.get("changed")]
 
 

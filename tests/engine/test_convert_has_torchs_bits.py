@@ -1,4 +1,4 @@
-"""The results are those of a plain addition in torch, and of FastChat, whatever the files look like."""
+"""A conversion gives the same bits as torch and FastChat, whatever the files look like."""
 
 import hashlib
 import json

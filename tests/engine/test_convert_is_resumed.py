@@ -1,4 +1,4 @@
-"""What a stopped conversion has finished is kept, and the next run ends as if nothing had happened."""
+"""The shards of a stopped conversion are kept, and the next run ends as if nothing had happened."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Of a damaged release only what is wrong is fetched and made again, and the release ends as it was."""
+"""A repair fetches and makes only the damaged files of a release, and restores it exactly."""
 
 import hashlib
 import json
@@ -76,7 +76,7 @@ class Case:
         subprocess.run(["rm", "-rf", self.job.staging], check=True)
         self.hub.seen.clear()
 
-    def rot(self, *names):
+    def damage(self, *names):
         """Change one byte of each file, late in it."""
         for name in names:
             data = bytearray((self.release / name).read_bytes())
@@ -123,7 +123,7 @@ def test_only_what_the_damaged_shards_are_made_from_is_fetched(tmp_path, hub, ou
     everything = {(side, name) for side in case.sides for name in case.map[side].values()}
     for bad in ([shards[1]], [shards[3]], [shards[0], shards[2]]):
         inodes = {path.name: path.stat().st_ino for path in case.release.iterdir()}
-        case.rot(*bad)
+        case.damage(*bad)
         wanted = case.wanted(*bad)
         assert wanted < everything
         found = case.repaired()
@@ -144,7 +144,7 @@ def test_only_what_the_damaged_shards_are_made_from_is_fetched(tmp_path, hub, ou
 def test_small_files_need_no_file_of_weights(tmp_path, hub, kind):
     case = Case(tmp_path, hub, ["base", "delta"], kind)
     small = ["config.json", "special_tokens_map.json", "tokenizer.json", "model.safetensors.index.json"]
-    case.rot(*small[:2], small[3])
+    case.damage(*small[:2], small[3])
     (case.release / small[2]).unlink()
     found = case.repaired()
     assert found["repaired"] and sorted(found["made"]) == sorted(small)
@@ -156,11 +156,11 @@ def test_a_damaged_index_is_made_of_the_shards_themselves(tmp_path, hub):
     case = Case(tmp_path, hub, ["base", "delta"])
     bad = ["model-00002-of-00004.safetensors", "model.safetensors.index.json"]
     wanted = case.wanted(bad[0])
-    case.rot(*bad)
+    case.damage(*bad)
     assert case.repaired()["made"] == bad
     assert case.fetched() == wanted and content(case.release) == case.was
     case.tidy()
-    case.rot(bad[1])
+    case.damage(bad[1])
     (case.release / bad[0]).unlink()
     found = case.repaired()
     assert not found["repaired"] and "index is damaged too" in found["reason"] and not case.fetched()
@@ -172,7 +172,7 @@ def test_of_a_whole_model_the_same_file_or_what_it_was_converted_from(tmp_path, 
     shards = sorted(path.name for path in case.release.glob("*.safetensors"))
     bad = [shards[2], "model.safetensors.index.json"]
     wanted = {("whole", shards[2])} if kind == "safetensors" else case.wanted(shards[2])
-    case.rot(*bad)
+    case.damage(*bad)
     assert case.repaired()["made"] == bad
     assert case.fetched() == wanted and len(wanted) < SHARDS["whole"] + (kind == "bin")
     assert content(case.release) == case.was
@@ -180,9 +180,9 @@ def test_of_a_whole_model_the_same_file_or_what_it_was_converted_from(tmp_path, 
 
 def test_a_single_file_of_weights_needs_everything_but_its_tokenizer_does_not(tmp_path, hub):
     case = Case(tmp_path, hub, ["base", "delta"], shard_bytes=10**9)
-    case.rot("tokenizer.json")
+    case.damage("tokenizer.json")
     assert case.repaired()["repaired"] and case.fetched() == set() and content(case.release) == case.was
-    case.rot("model.safetensors")
+    case.damage("model.safetensors")
     found = case.repaired()
     assert not found["repaired"] and found["reason"].count("\n") == 0 and case.fetched() == set()
     assert "model.safetensors is the only file of weights" in found["reason"]
@@ -197,7 +197,7 @@ def test_what_comes_out_otherwise_is_not_put_in_place(tmp_path, hub):
         (work / "tokenizer.json").write_text('{"later": 1}')
         git(work, "commit", "--quiet", "--all", "--message", "later")
         hub.publish(f"{part}.git", work)
-    case.rot(bad, "tokenizer.json")
+    case.damage(bad, "tokenizer.json")
     before = content(case.release)
     found = case.repaired()
     assert not found["repaired"] and content(case.release) == before
@@ -211,7 +211,7 @@ def test_downloads_that_were_kept_are_used(tmp_path, hub):
     for side, source in case.job.sources.items():
         fetch(source, str(tmp_path / "staging" / side), QUICK)
     hub.seen.clear()
-    case.rot("model-00001-of-00004.safetensors")
+    case.damage("model-00001-of-00004.safetensors")
     assert case.repaired()["repaired"]
     assert case.fetched() == set() and content(case.release) == case.was
 
@@ -246,12 +246,12 @@ def test_killed_at_any_moment_the_next_run_ends_the_same(tmp_path, hub):
                 return 0
         return time.monotonic() - begin
 
-    case.rot(*bad)
+    case.damage(*bad)
     calm = run()
     generator, kills = random.Random(4), 0  # noqa: S311 (moments, not secrets)
     while kills < 15:
         case.tidy()
-        case.rot(*bad)
+        case.damage(*bad)
         while not run(generator.random() * calm):  # killed again, on top
             kills += 1
             now = content(case.release)

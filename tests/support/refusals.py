@@ -1,4 +1,4 @@
-"""What is asked of every refusal: one error that names the file and the value."""
+"""Check that a refusal is one error that names the file and the value."""
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert

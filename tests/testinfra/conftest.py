@@ -1,4 +1,4 @@
-"""What the verifiers of all scenarios share: a failed test shows the journal, and a host's own address."""
+"""Shared by the verifiers of all scenarios: a failed test shows the journal; the address of a host."""
 
 from collections.abc import Iterator
 from typing import Any

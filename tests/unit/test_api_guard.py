@@ -1,4 +1,4 @@
-"""What the guard in front of FastChat's API hands on, and what it refuses in which words."""
+"""The guard in front of FastChat's API passes good requests on and refuses others in one sentence."""
 
 import asyncio
 import errno

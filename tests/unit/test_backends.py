@@ -1,4 +1,4 @@
-"""vLLM instead of transformers: the command line, and what is refused in one sentence."""
+"""vLLM can serve instead of transformers: its command line, and its refusals in one sentence."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a fault cost, counted from records made by hand, and the table of it."""
+"""The cost of a fault is counted from records made by hand, and shown as a table."""
 
 import json
 

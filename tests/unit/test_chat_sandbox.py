@@ -1,4 +1,4 @@
-"""What fastchat-chat asks systemd-run for: a sandbox that this systemd knows."""
+"""fastchat-chat asks systemd-run for a sandbox that this systemd knows."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""What the documents link to is there."""
+"""Every link of the documents leads to something that exists."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Environments beside a stack's: their descriptions, what a host must have for one, and that kinds are never mixed."""
+"""Environments beside a stack's are described rightly, refused on unfit hosts, and never mixed with other kinds."""
 
 import re
 from pathlib import Path
@@ -61,9 +61,6 @@ def test_a_host_can_have_it_or_every_reason_is_said():
     glibc, python = environment_reasons(WEB, old)
     assert "glibc is 2.17, environment web wants 2.28" in glibc
     assert "/opt/python is 3.9.25, environment web wants Python 3.11" in python
-
-
-# --- the role: where each kind lies -----------------------------------------------------------------------------------
 
 
 def templated(expression, **extra):

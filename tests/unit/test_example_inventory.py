@@ -1,4 +1,4 @@
-"""The inventory that operators copy: sound, complete, and true about every default."""
+"""The inventory that operators copy is sound, complete, and right about every default."""
 
 import functools
 import itertools
@@ -75,7 +75,7 @@ def written():
 def lines_for(names):
     """Return what is missing in the example, ready to be written there."""
     return "".join(
-        f"\n# {knobs()[name]['description']} Touch it …\n# {name}: {json.dumps(knobs()[name].get('default'))}"
+        f"\n# {knobs()[name]['description']} Change it …\n# {name}: {json.dumps(knobs()[name].get('default'))}"
         for name in sorted(names)
     )
 
@@ -101,7 +101,7 @@ def test_no_group_is_shipped_that_no_play_serves():
 
 def test_every_knob_is_there():
     missing = set(knobs()) - set(written())
-    assert not missing, f"inventory/example lacks, with a word on when to touch it:{lines_for(missing)}"
+    assert not missing, f"inventory/example lacks, with a word on when to change it:{lines_for(missing)}"
     assert set(written()) == set(knobs()) | FLEET_VARIABLES, "what is written there must be a knob"
 
 
@@ -110,7 +110,7 @@ def test_a_knob_is_commented_and_its_default_is_true(name):
     option = knobs()[name]
     standing = [entry for entry in written()[name] if not entry[1]]
     for value, is_set, comment, file in written()[name]:
-        assert len(comment) > 40, f"{name} in {file}: say what it does and when to touch it"
+        assert len(comment) > 40, f"{name} in {file}: say what it does and when to change it"
         if not is_set:
             assert value == option["default"], f"{name} in {file}"
         elif not option.get("required") and not standing:

@@ -1,4 +1,4 @@
-"""Mutual TLS between the hosts: what is refused, and what stunnel, the kernel and systemd are told."""
+"""Mutual TLS between the hosts: its refusals, and the settings of stunnel, the kernel and systemd."""
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.filter.tls import (

@@ -1,4 +1,4 @@
-"""What stands around FastChat's web page; FastChat and gradio themselves are run in tests/integration/web."""
+"""Our code around FastChat's web page. FastChat and gradio themselves run in tests/integration/web."""
 
 import asyncio
 import http.server
@@ -59,8 +59,8 @@ def test_a_controller_that_is_not_there_is_an_oserror(monkeypatch):
         models_of("http://127.0.0.1:9")
 
 
-def through_the_door(path, kind="http"):
-    """Return (status, head) of a GET; behind the door everything answers 200."""
+def through_only_chat(path, kind="http"):
+    """Return (status, head) of a GET; behind it everything answers 200."""
     sent = []
 
     async def app(_scope, _receive, send):
@@ -89,20 +89,20 @@ def through_the_door(path, kind="http"):
     ],
 )
 def test_what_no_chat_needs_is_closed(path):
-    status, head = through_the_door(path)
+    status, head = through_only_chat(path)
     assert status == 404 and b"content-security-policy" in head and b"x" not in head
 
 
 @pytest.mark.parametrize("path", ["/", "/chat/", "/config", "/fleet", "/gradio_api/queue/join", "/assets/file-1.js"])
 def test_what_a_chat_needs_is_open_and_tells_browsers_to_go_nowhere_else(path):
-    status, head = through_the_door(path)
+    status, head = through_only_chat(path)
     assert status == 200 and head[b"x"] == b"y"
     policy = head[b"content-security-policy"].decode()
     assert policy.startswith("default-src 'self';") and "http" not in policy and "*" not in policy
 
 
 def test_what_is_no_request_is_handed_on_as_it_is():
-    assert b"content-security-policy" not in through_the_door("/gradio_api/upload", kind="lifespan")[1]
+    assert b"content-security-policy" not in through_only_chat("/gradio_api/upload", kind="lifespan")[1]
 
 
 def test_tags_that_name_other_servers_are_taken_out_and_no_others():

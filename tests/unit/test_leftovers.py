@@ -1,4 +1,4 @@
-"""What may be removed from a host's disks: old, not current, and used by no process."""
+"""Only what is old, not current and used by no process is removed from a host's disks."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""What an operator may put in the place of a lock's entries, over the real locks."""
+"""An operator may replace entries of a lock: tried on the real locks."""
 
 from pathlib import Path
 

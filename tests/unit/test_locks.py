@@ -1,4 +1,4 @@
-"""Each lock still answers its inputs; nothing here asks a network."""
+"""Each lock still matches its inputs. No network is needed."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Every model of ours is right, and each way to be wrong is said in one sentence."""
+"""Every model of ours is valid, and each possible fault gives one sentence."""
 
 import copy
 import re

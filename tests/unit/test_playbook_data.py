@@ -1,4 +1,4 @@
-"""What playbooks work out from variables and from what hosts answered: plain functions over plain data."""
+"""Filters of playbooks compute from variables and from answers of hosts: plain functions over plain data."""
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.filter.bundle_contents import (

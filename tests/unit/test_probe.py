@@ -1,4 +1,4 @@
-"""What leaves, drains and probes on a worker's host; the worker is a stand-in that answers as FastChat's does."""
+"""A worker's host takes workers out of dispatch, drains and probes them. The worker is a stand-in for FastChat's."""
 
 import argparse
 import http.server

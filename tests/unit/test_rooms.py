@@ -1,4 +1,4 @@
-"""Which room imports which: the table in docs/ARCHITECTURE.md, held against every import below plugins/ and services/.
+"""Compare every import below plugins/ and services/ with the table of rooms in docs/ARCHITECTURE.md.
 
 A room is a folder of code: one below ``plugins/module_utils/`` or ``services/``, or one of those in ``SINGLE``.
 The table calls it by its path, without ``plugins/``.

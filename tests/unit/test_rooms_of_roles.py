@@ -16,7 +16,8 @@ SIDE_EFFECT = re.compile(
     |\{%-?\s*set\s+\w+\.""",  # a namespace that a loop writes into
     re.VERBOSE,
 )
-BESIDE = re.compile(r"(?<![\w.-])roles/(\w+)/")
+# "roles/NAME/", or a path that begins at the role's own directory and leads up and into another one.
+BESIDE = re.compile(r"""(?:(?<![\w.-])roles|role_path\s*(?:}}|~\s*['"])/\.\.)/(\w+)/""")
 EDITS = {"append", "extend", "insert", "pop", "remove", "clear", "reverse", "sort"}
 
 
@@ -102,6 +103,10 @@ def test_a_planted_playbook_dir_is_found():
 def test_a_planted_path_into_another_role_is_found():
     text = "src: '{{ x }}/../roles/fastchat_service/files/asking.py'\nown: roles/fastchat_worker/files/probe.py\n"
     assert other_roles(text, "fastchat_worker") == ["fastchat_service"]
+    up = (
+        """{{ role_path }}/../fleet_tls/files/a {{ role_path ~ '/../git_lfs/vars/main.yml' }} {{ role_path }}/files/b"""
+    )
+    assert other_roles(up, "fastchat_worker") == ["fleet_tls", "git_lfs"]
     assert other_roles("See docs/roles/, ansible-roles/x/ and a role's files.", "fastchat_worker") == []
 
 

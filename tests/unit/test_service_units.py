@@ -1,4 +1,4 @@
-"""What systemd says, what follows from it, and whether a gate answers. The commands are stand-ins for a systemd."""
+"""The states that systemd reports, the steps that follow, and health checks. The commands stand in for systemd."""
 
 import http.server
 import threading

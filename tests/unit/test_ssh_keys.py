@@ -1,4 +1,4 @@
-"""A new ssh host key is accepted by a person's word, and only then."""
+"""A new ssh host key is accepted only when a person confirms it."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""Every stack of ours is right, each way to be wrong is said in one sentence, and what preflight prints."""
+"""Every stack of ours is valid, each possible fault gives one sentence, and preflight prints the choice."""
 
 import re
 from pathlib import Path

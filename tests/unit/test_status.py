@@ -1,4 +1,4 @@
-"""One table for the fleet, and a sentence for each thing that is not well."""
+"""The fleet is shown as one table, with a sentence for each fault."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The guide's three ways to chat: what fastchat-chat hands on with each set of variables of docs/EL7.md."""
+"""fastchat-chat offers the guide's three ways to chat, with the variables of docs/EL7.md."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which files a unit's programs are, what a unit starts with, and what makes a running process out of date."""
+"""The files and settings of units, and the digest that tells when a running process is out of date."""
 
 import ast
 import os
@@ -24,7 +24,7 @@ SERVICES = str(CLONE / "services")
 TOGETHER = [
     ["services.common.wait_http"],
     ["services.api"],
-    ["services.web"],
+    ["services.web", "services.common.asking"],
     *(
         value
         for role in ("controller", "worker")

@@ -1,4 +1,4 @@
-"""Every unit that the project writes, for every stack and every host of the inventory that operators copy."""
+"""Every unit is right, for every stack and every host of the inventory that operators copy."""
 
 import functools
 import re

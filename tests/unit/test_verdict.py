@@ -1,4 +1,4 @@
-"""What verify says of one model or several, by one way or two."""
+"""The verdict of verify about one model or several, asked in one way or two."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The page's unit as serve.yml writes it: where it binds, what it runs, what it is told."""
+"""The page's unit as serve.yml writes it: its address, program and options."""
 
 import shlex
 import shutil

@@ -1,4 +1,4 @@
-"""Who makes a release, whether it is there, and what of it a host receives."""
+"""A host makes its release, has it already, or receives it or its damaged files."""
 
 from pathlib import Path
 

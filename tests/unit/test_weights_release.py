@@ -125,7 +125,7 @@ def test_damage_is_found_by_size_by_time_and_by_reading_everything(root):
     times = os.stat(folder / "weights")
     (folder / "weights").write_bytes(b"abX")
     os.utime(folder / "weights", ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert damaged(str(folder), manifest) == []  # rotten bits leave size and time alone …
+    assert damaged(str(folder), manifest) == []  # changed bits leave size and time alone …
     assert damaged(str(folder), manifest, full=True) == ["weights"]  # … only reading finds them
     (folder / "weights").write_bytes(b"abY")
     assert damaged(str(folder), manifest) == ["weights"]  # it was touched, so it was read

@@ -1,4 +1,4 @@
-"""Publishing, killed at fifty random moments: ``current`` never points at half a release; the next run ends well."""
+"""Publishing is killed at fifty random moments: ``current`` never points at half a release; the next run succeeds."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""From planned instances to units and to what the probe reads."""
+"""Planned instances become units and the plan of the probe."""
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.workers.commands import worker_command

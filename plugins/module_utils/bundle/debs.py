@@ -1,8 +1,8 @@
 """A flat, signed repository of Debian packages with all that they depend on. Python >= 3.6, on a control node with apt.
 
-apt chooses, in a root of its own and as if nothing were installed: what it names is enough on any host of that release,
-whatever its image holds. The archive's signature is checked by apt, each file by the archive's sha256; hosts check
-ours, made with a key that is thrown away after it has signed.
+apt chooses in a root of its own, as if nothing were installed, so its choice is enough on any host of that release. apt
+checks the archive's signature, and each file is checked by the archive's sha256. Hosts check our signature, made with a
+key that is thrown away afterwards.
 """
 
 import email.utils
@@ -27,7 +27,7 @@ URI = re.compile(r"'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})$")
 
 
 def apt_options(root: str, architecture: str) -> List[str]:
-    """Return what keeps apt inside a directory: no sources, preferences or packages of this machine."""
+    """Return the options that keep apt inside a directory, without sources, preferences or packages of this machine."""
     settings = {
         "Dir::State": root,
         "Dir::State::status": os.path.join(root, "status"),
@@ -67,7 +67,7 @@ def closure(system: Dict[str, Any], packages: List[str]) -> List[BundleFile]:
     found = [URI.match(line.strip()) for line in uris.splitlines() if line.startswith("'")]
     if not found or not all(found):
         raise BundleError("apt-get named files of %s without their sha256: a newer apt is wanted." % system["name"])
-    # An epoch's colon is written %3a in file names; the mirror's URLs are spared it.
+    # An epoch's colon is %3a in file names. It is removed, so that a mirror's URLs do not need it.
     files = [
         (m.group(1), urllib.parse.unquote(m.group(2)).replace(":", "."), m.group(3), m.group(4)) for m in found if m
     ]
@@ -82,7 +82,7 @@ def stanza(folder: str, name: str, sha256: str) -> str:
 
 
 def sign(folder: str, system: Dict[str, Any]) -> None:
-    """Sign the index with a new key, and leave the key's public half beside it; the secret half is thrown away."""
+    """Sign the index with a new key, write the public key beside it, and throw the secret key away."""
     index = os.path.join(folder, PACKAGES)
     release = (
         "Origin: fastchat-fleet\nLabel: fastchat-fleet\nSuite: %s\nCodename: %s\n"
@@ -99,7 +99,7 @@ def sign(folder: str, system: Dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as home:
         gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
         try:
-            # RSA: what the gpgv of each release since Debian 9 reads.
+            # The gpgv of each release since Debian 9 reads RSA.
             run([*gpg, "--quick-generate-key", "fastchat-fleet bundle", "rsa3072", "sign", "never"], "gpg made no key")
             key = run([*gpg, "--armor", "--export"], "gpg gave no key")
             signed = run(
@@ -114,7 +114,7 @@ def sign(folder: str, system: Dict[str, Any]) -> None:
 
 
 def request_text(system: Dict[str, Any], packages: List[str]) -> str:
-    """Return what is asked for as text, kept beside the packages: the same again needs no archive."""
+    """Return the request as text. It is kept beside the packages, so that the same request needs no archive."""
     return json.dumps({"packages": sorted(packages), "system": system}, indent=1, sort_keys=True) + "\n"
 
 

@@ -1,7 +1,7 @@
 """Put a list of files, each known by its sha256, into a directory of a bundle. Python >= 3.6, on the control node.
 
-What is near (a ``file:`` URL) is hard-linked, or copied from another file system; the rest comes through the engine
-that fetches weights: resumed at any byte, checked, several at a time.
+Local files (``file:`` URLs) are hard-linked, or copied from another file system. The engine that fetches weights brings
+the others: resumed at any byte, checked, several at a time.
 """
 
 import os
@@ -18,7 +18,7 @@ from .manifest import BundleError
 
 
 class BundleFile(NamedTuple):
-    """A file that a bundle shall hold; ``size`` in bytes is -1 when it is not known before it is fetched."""
+    """A file that a bundle should hold; ``size`` in bytes is -1 when it is not known before it is fetched."""
 
     name: str
     sha256: str
@@ -67,7 +67,7 @@ def fill_folder(wanted: List[BundleFile], dest: str, check_mode: bool) -> Dict[s
         for item in wanted if not check_mode else [item for item in wanted if item not in missing]:
             here = path_of(item.url)
             size = os.path.getsize(here) if here else item.size
-            # The engine sees that a near one is at its place already and never asks for it.
+            # The engine sees that a local file is at its place already and does not fetch it.
             files.append(
                 {"name": item.name, "sha256": item.sha256, "url": "http://near.invalid/" if here else item.url}
             )

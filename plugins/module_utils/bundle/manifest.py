@@ -21,7 +21,7 @@ class BundleError(Exception):
 
 
 def names_in(bundle):
-    """Return the sorted relative names of a bundle's files; the manifest and names that begin with a dot are no part.
+    """Return the sorted relative names of a bundle's files; the manifest and names that begin with a dot are left out.
 
     A symlink is refused: a copy of the bundle would not hold what it points to.
     """
@@ -37,7 +37,7 @@ def names_in(bundle):
 
 
 def described(bundle):
-    """Return {relative name: {sha256, size}} of a bundle's files, every byte read."""
+    """Return {relative name: {sha256, size}} of a bundle's files, which are read whole."""
     return {
         name: {"sha256": sha256_of(os.path.join(bundle, name)), "size": os.path.getsize(os.path.join(bundle, name))}
         for name in names_in(bundle)
@@ -70,7 +70,7 @@ def read(bundle, wanted=""):
 
 
 def faults(bundle, manifest, full=True):
-    """Return {name: what is wrong} of the files that are missing or not as described; sizes alone unless ``full``."""
+    """Return {name: what is wrong} of the files that are missing or differ; only sizes are compared unless ``full``."""
     found = {}
     for name, wanted in sorted(manifest["files"].items()):
         path = os.path.join(bundle, name)
@@ -84,7 +84,7 @@ def faults(bundle, manifest, full=True):
 
 
 def sentence(bundle, found):
-    """Return one sentence over the faults."""
+    """Return the faults as one sentence."""
     shown = ["%s %s" % (name, found[name]) for name in sorted(found)[:SHOWN]]
     more = " and %d more" % (len(found) - SHOWN) if len(found) > SHOWN else ""
     return "The bundle %s can not be used, %s%s: copy it again, or run playbooks/bundle.yml again." % (
@@ -95,7 +95,7 @@ def sentence(bundle, found):
 
 
 def write(path, text):
-    """Replace a file in one step when its text is another; return whether it was."""
+    """Replace a file in one step when its text differs; return whether it did."""
     data = text if isinstance(text, bytes) else text.encode("utf-8")
     try:
         with io.open(path, "rb") as stream:

@@ -1,7 +1,7 @@
 """A repository of RPMs with all that they depend on. Python >= 3.6, on a control node with dnf 4 and createrepo_c.
 
-dnf chooses, in an empty root: what it names is enough on any host of that release, whatever its image holds. The
-packages keep the signatures of those who made them: checked here against keys of known fingerprint, and again by each
+dnf chooses in an empty root, so its choice is enough on any host of that release. The
+packages keep their publishers' signatures, which are checked here against keys of known fingerprint, and again by each
 host, which gets the same keys.
 """
 
@@ -32,10 +32,10 @@ SECONDS = 60  # how long a key's address may take
 
 
 def absent_packages() -> List[str]:
-    """Return the packages that this machine must have and has not, by the names that EL gives them."""
+    """Return the missing packages that this machine needs, by their names on EL."""
     found = sorted(package for command, package in NEEDED.items() if not shutil.which(command))
     if "dnf" not in found:
-        # download is a plug-in; without a release given dnf may refuse to start at all.
+        # download is a plug-in. Without a release dnf may refuse to start.
         asked = ["dnf", "--releasever=0", "download", "--help"]
         if subprocess.run(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
             found.append("dnf-plugins-core")
@@ -71,12 +71,12 @@ def key_of(name: str, url: str, fingerprint: str) -> str:
 
 
 def dnf_command(root: str, system: Dict[str, Any], pinned: str) -> List[str]:
-    """Return what keeps dnf inside a directory: no repositories, settings or packages of this machine."""
+    """Return the options that keep dnf inside a directory, away from this machine's repositories and packages."""
     for folder in ("repos", "log", "root"):
         os.makedirs(os.path.join(root, folder))
     storage.write(os.path.join(root, "dnf.conf"), b"[main]\nbest=1\ninstall_weak_deps=0\n", durable=False)
     repositories = dict(system["repositories"], **({PINNED: "file://" + pinned} if pinned else {}))
-    # The signatures are checked by rpmkeys, afterwards: dnf would ask for them only while it installs.
+    # rpmkeys checks the signatures afterwards, because dnf would check them only while it installs.
     text = "".join("[%s]\nname=%s\nbaseurl=%s\ngpgcheck=0\n" % (n, n, url) for n, url in sorted(repositories.items()))
     storage.write(os.path.join(root, "repos", "wanted.repo"), text.encode("utf-8"), durable=False)
     folders = {"reposdir": "repos", "cachedir": "cache", "persistdir": "state", "logdir": "log"}
@@ -132,7 +132,7 @@ def closure(system: Dict[str, Any], packages: List[str], files: List[str]) -> Li
 
 
 def check_signatures(folder: str, names: List[str], keys: Dict[str, str]) -> None:
-    """Raise BundleError, and remove the file, unless one of the keys signed each package and it is as it was then."""
+    """Raise BundleError and remove the file unless each package has a valid signature of one of the keys."""
     with tempfile.TemporaryDirectory() as root:
         base = ["rpmkeys", "--dbpath", os.path.join(root, "db")]
         os.makedirs(os.path.join(root, "db"))
@@ -175,7 +175,7 @@ def described(folder: str) -> Dict[str, str]:
 
 
 def recorded(folder: str) -> Dict[str, Any]:
-    """Return {request, files} of a repository that is as it was made, {} of any other."""
+    """Return {request, files} of a repository that did not change since it was made, {} of any other."""
     try:
         with open(os.path.join(folder, REQUEST), encoding="utf-8") as stream:
             record = json.load(stream)
@@ -211,7 +211,7 @@ def ensure(  # noqa: PLR0917 (the module passes them all)
             " createrepo-c), or make the bundle on another machine."
             % (" and ".join(missing), "is" if len(missing) == 1 else "are", system["name"])
         )
-    # In check mode what comes another way did not come.
+    # In check mode the files that come another way are not there.
     here = [path for path in files if os.path.isfile(path) or not check_mode]
     request = {
         "packages": sorted(packages),
@@ -233,7 +233,7 @@ def ensure(  # noqa: PLR0917 (the module passes them all)
 
 
 def arrange(dest: str, names: set, keys: Dict[str, str]) -> bool:
-    """Leave these packages alone in ``dest``, with keys and metadata for yum and dnf; return whether it changed."""
+    """Keep only these packages in ``dest``, with keys and metadata for yum and dnf; return whether it changed."""
     changed = False
     os.makedirs(os.path.join(dest, KEYS), exist_ok=True)
     for name, text in keys.items():
@@ -243,7 +243,7 @@ def arrange(dest: str, names: set, keys: Dict[str, str]) -> bool:
     for path in strangers:
         storage.remove(path)
     if strangers or changed or not recorded(dest):
-        # Metadata holds times: made again only when it must be, so that the bundle's sha256 stays. gz: EL 7's yum.
+        # Metadata has times, so it is made again only when needed, to keep the bundle's sha256. EL 7's yum needs gz.
         run(
             ["createrepo_c", "--quiet", "--no-database", "--general-compress-type=gz", dest],
             "createrepo_c could not describe %s" % dest,

@@ -20,20 +20,20 @@ from ..storage.digests import sha256_of
 from .files import BundleFile, fill_folder
 from .manifest import BundleError, write
 
-# The names of before PEP 600, by the minor version of their glibc.
+# The names before PEP 600, by the minor version of their glibc.
 LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 INDEX = "index.html"
 
 
 class Requirement(NamedTuple):
-    """One entry of a lock: what pip is asked for, and the sha256 of which any will do."""
+    """One entry of a lock: the requirement for pip, and its hashes, one of which must match."""
 
     text: str
     hashes: Set[str]
 
 
 class Target(NamedTuple):
-    """Whom the wheels are for: Python such as 3.11, glibc such as 2.28; and a stack's own index besides pip's."""
+    """The hosts that get the wheels: Python such as 3.11, glibc such as 2.28, and a stack's own index besides pip's."""
 
     python: str
     glibc: str
@@ -52,7 +52,7 @@ def requirements(lock: str) -> List[Requirement]:
 
 
 def wheel_platforms(glibc: str) -> List[str]:
-    """Return pip's tags of all wheels that load on a glibc, the newest first: pip, unlike uv, wants each one named."""
+    """Return pip's tags of all wheels that load on a glibc, the newest first. Unlike uv, pip needs each by name."""
     major, minor = map(int, glibc.split("."))
     tags = []
     for older in range(minor, 4, -1):
@@ -70,15 +70,15 @@ def lacking(wanted: List[Requirement], folder: str) -> Tuple[List[Requirement], 
 
 
 def chosen(wanted: List[Requirement], target: Target, near: List[str]) -> List[BundleFile]:
-    """Return the wheels that pip chooses: out of ``near`` alone if it can, else as it is configured."""
+    """Return the wheels that pip chooses, from ``near`` alone if possible, else as pip is configured."""
     links = [word for folder in near for word in ("--find-links", folder)]
     tries = [["--no-index", *links]] if near else []
     tries.append(links)
-    # First what pip is configured with: where torch's own builds are near, their index need not be reached.
+    # pip's own configuration is tried first: where a mirror has torch's builds, torch's index is not needed.
     tries += [[*links, "--extra-index-url", target.extra_index_url]] if target.extra_index_url else []
     with tempfile.TemporaryDirectory() as scratch:
         asked, report = os.path.join(scratch, "wanted.txt"), os.path.join(scratch, "report.json")
-        # Without the hashes: pip would have to download each wheel to name it.
+        # This is without hashes, because with them pip would have to download each wheel to name it.
         storage.write(asked, "".join(entry.text + "\n" for entry in wanted).encode("utf-8"), durable=False)
         command = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--dry-run"]
         command += ["--ignore-installed", "--no-deps", "--only-binary", ":all:", "--python-version", target.python]
@@ -103,7 +103,7 @@ def accepted_of(report: Dict[str, Any], wanted: List[Requirement]) -> List[Bundl
         url = entry["download_info"]["url"]
         name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[1])
         sha256 = entry["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256", "")
-        if not sha256 and url.startswith("file:"):  # pip before 23.1 has not read what lies here
+        if not sha256 and url.startswith("file:"):  # pip before 23.1 does not hash local files
             sha256 = sha256_of(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
         if sha256 not in accepted:
             raise BundleError(
@@ -117,7 +117,7 @@ def accepted_of(report: Dict[str, Any], wanted: List[Requirement]) -> List[Bundl
 def ensure(lock: str, dest: str, target: Target, near: List[str], check_mode: bool = False) -> Dict[str, Any]:
     """Fill ``dest`` with one wheel for each entry of a lock (its text); return what ``fill_folder`` does, and wheels.
 
-    A directory that is complete costs reading it, and asks nobody. Raises BundleError.
+    A complete directory is only read, and no server is asked. Raises BundleError.
     """
     wanted = requirements(lock)
     if not wanted or not all(entry.hashes for entry in wanted):
@@ -131,8 +131,8 @@ def ensure(lock: str, dest: str, target: Target, near: List[str], check_mode: bo
             page = [INDEX] if os.path.exists(os.path.join(dest, INDEX)) else []
             for name in stale + page:
                 storage.remove(os.path.join(dest, name))
-        # What is there already is near as well; not in check mode, which leaves damaged wheels and a page that names
-        # them or lost ones: pip reads that page too, and stops there.
+        # Wheels that are there already count as near. In check mode they do not, because a damaged wheel or a page that
+        # names a lost one would stay there and stop pip.
         kept = [dest] if os.path.isdir(dest) and not check_mode else []
         done = fill_folder(chosen(wanted, target, [*near, *kept]), dest, check_mode)
     if not check_mode:

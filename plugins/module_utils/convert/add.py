@@ -9,7 +9,7 @@ from ..tensors.layout import HALF, DType
 
 
 class Adder:
-    """float16 sums: by numpy at once, by torch as soon as its import, in the background, has ended."""
+    """Adds float16 numbers with numpy at first, and with torch once its import in the background has ended."""
 
     def __init__(self, want_torch: bool) -> None:
         """Begin to import torch where it is worth it."""
@@ -21,14 +21,14 @@ class Adder:
     def _load(self) -> None:
         try:
             import torch  # noqa: PLC0415  (3 s)
-        except Exception:  # noqa: S110  (numpy's sums are the same bits; whatever ails torch is found when it serves)
+        except Exception:  # noqa: S110  (numpy's sums are the same bits; a broken torch is found when it serves)
             pass
         else:
             torch.set_num_threads(1)  # one block per thread is parallel enough
             self._torch = torch
 
     def close(self) -> None:
-        """Wait for the import: an interpreter that ends within it may crash."""
+        """Wait for the import, because an interpreter that ends during it may crash."""
         if self._import.ident:
             self._import.join()
 

@@ -1,9 +1,9 @@
-"""Target weights out of base and delta, in a small space: plan on headers, then stream tensor by tensor.
+"""Make target weights from base and delta in little memory: plan on the headers, then stream tensor by tensor.
 
 The sum is that of ``fastchat.model.apply_delta`` (FastChat 0.2.36): both sides become float16, then base += delta.
 Where a sum is NaN, only that is promised, not which bits: torch itself differs between vector and tail.
 
-The way of a conversion is one way: sources.py reads base and delta, plan.py lays out the target, stream.py reads and
+A conversion goes one way: sources.py reads base and delta, plan.py lays out the target, stream.py reads and
 adds the tensors, and staging.py holds what is finished in ``<target>.part`` until that is renamed. Needs the runtime's
 interpreter: Python 3.9 and numpy, and torch if it is there.
 """
@@ -19,7 +19,7 @@ from .plan import Part, make_part, make_plan
 from .sources import read_sources
 from .staging import fill, recorded, require_space, staging_of
 
-SHARD_BYTES = 2_000_000_000  # what a kill may cost; transformers' own default is 5 GB
+SHARD_BYTES = 2_000_000_000  # a kill costs at most this much work; transformers' own default is 5 GB
 BUDGET_BYTES = 256 << 20
 
 

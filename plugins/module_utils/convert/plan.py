@@ -1,4 +1,4 @@
-"""Lay out a target: which tensors come from where, and which files they go to. Opens no file and writes none.
+"""Lay out a target: where each tensor comes from, and to which file it goes. Opens no file and writes none.
 
 Everything that could stop the conversion is found in sources.py and here, before anything is written:
 
@@ -94,7 +94,7 @@ class Part(NamedTuple):
 
 
 def is_tied(config: dict[str, Any]) -> bool:
-    """Return whether a configuration ties head and embeddings; LLaMA's default is no."""
+    """Return whether a configuration ties head and embeddings; in LLaMA it does not by default."""
     return config.get("tie_word_embeddings") is True
 
 

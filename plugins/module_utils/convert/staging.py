@@ -1,4 +1,4 @@
-"""The directory in which a target grows, and what a killed conversion left in it. Writes to the disk.
+"""The directory in which a target is built, and the parts that a killed conversion left in it. Writes to the disk.
 
 A shard counts once it is synced, renamed and in the journal, so that the next run goes on after the last such shard.
 """
@@ -52,7 +52,7 @@ def finished_shards(staging: str, plan: Plan) -> dict[str, Any]:
     names = {shard.name for shard in plan.shards}
     lines = (read_small_if_there(staging, JOURNAL) or b"").decode("utf-8", "replace").split("\n")
     if lines[0] == plan.fingerprint:
-        for line in lines[1:-1]:  # a line that a kill has cut has no end
+        for line in lines[1:-1]:  # a line that a kill cut has no line end
             name, size, sha256 = line.rsplit(" ", 2)
             path = os.path.join(staging, name)
             if name in names and os.path.isfile(path) and os.path.getsize(path) == int(size):
@@ -82,7 +82,7 @@ def place(staging: str, name: str, source: str) -> dict[str, Any]:
 
 
 def require_space(folder: str, plan: Plan, done: dict[str, Any]) -> None:
-    """Refuse to begin what the disk cannot hold; hard links need nothing."""
+    """Refuse to begin a target that does not fit on the disk; hard links need no space."""
     device = os.stat(folder).st_dev
     linked = all(shard.source and os.stat(shard.source).st_dev == device for shard in plan.shards)
     needed = 0 if linked else plan.size + SPACE_SPARE - sum(entry["size"] for entry in done.values())

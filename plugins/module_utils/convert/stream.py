@@ -99,14 +99,14 @@ class Stream:
                 os.posix_fadvise(self._files[path], 0, 0, os.POSIX_FADV_SEQUENTIAL)
             output = Output(self._staging, self._kind, record)
             stack.callback(output.abandon)
-            # Left in the other order: first no more reading, then all that was written is hashed and synced.
+            # These end in reverse order: first reading stops, then everything that was written is hashed and synced.
             syncer = stack.enter_context(ThreadPoolExecutor(1))
             hasher = stack.enter_context(ThreadPoolExecutor(1))
             readers = stack.enter_context(ThreadPoolExecutor(self._threads))
             output.hasher, output.syncer = hasher, syncer
             try:
                 for step in steps_of(shards, self._block_bytes):
-                    if free.empty():  # one only: the others stay in the readers' hands while this is hashed
+                    if free.empty():  # only one, so that the readers have the others while this one is hashed
                         self._write(output, pending.popleft(), hasher, free)
                     buffer = free.get()
                     pending.append((step, buffer, readers.submit(self._result, step, buffer, adder)))

@@ -67,7 +67,7 @@ class SafetensorsWriter:
         """Need nothing at the end."""
 
     def abandon(self) -> None:
-        """Need nothing when the file is given up."""
+        """Need nothing when the file is abandoned."""
 
 
 class BinWriter:

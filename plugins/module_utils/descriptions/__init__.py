@@ -1,4 +1,4 @@
-"""Say what a description may hold, of a model, a stack, an environment or a unit; each fault is one sentence.
+"""Check the descriptions of models, stacks, environments and units; each fault is one sentence.
 
 ``rules`` is what all of them share. ``models`` and ``stacks`` (with the environments beside them) are files of those
 names, ``units`` is what role fastchat_service is given. Plain data: nothing is read or written. It runs on the control

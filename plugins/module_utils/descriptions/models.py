@@ -1,4 +1,4 @@
-"""What a file of files/models may say, checked before any host is asked."""
+"""Check a file of files/models before any host is contacted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MODEL: dict[str, Rule] = {
     "tokenizer": (True, lambda v: mapping(v) and bool(v), "what its tokenizer must say, such as {eos_token_id: 2}"),
     "probe": (True, mapping, "question and expect"),
 }
-SHAPE: dict[str, Rule] = {  # as config.json has them; memory is planned by it
+SHAPE: dict[str, Rule] = {  # as in config.json; memory is planned with these
     "layers": (True, whole, "num_hidden_layers, such as 32"),
     "hidden": (True, whole, "hidden_size, such as 4096"),
     "vocabulary": (True, whole, "vocab_size, such as 32000"),
@@ -119,7 +119,7 @@ def model_faults(model: Any, name: str = "") -> list[str]:
 
 
 def unpinned(model: dict) -> list[str]:
-    """Return the sources of a model without faults whose revision may move: what they bring tomorrow may be another."""
+    """Return the sources of a model without faults whose revision may move; a later run may fetch other files."""
     return [
         key
         for key, source in model["sources"].items()

@@ -1,4 +1,4 @@
-"""What a file of files/stacks or files/environments may say."""
+"""Check a file of files/stacks or files/environments."""
 
 from __future__ import annotations
 

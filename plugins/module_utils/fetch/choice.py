@@ -1,4 +1,4 @@
-"""Which files of a listing are wanted, and by which sha256. Nothing is written. Python >= 3.6."""
+"""Choose the wanted files of a listing and their sha256. Nothing is written. Python >= 3.6."""
 
 import contextlib
 import fnmatch
@@ -13,7 +13,7 @@ from .state import State, plain_file
 
 
 def wanted_of(items: List[Item], source: Dict[str, Any], state: State) -> List[Item]:
-    """Return the items that a checked source's ``files`` and ``sha256`` want; raises FetchError for what is amiss."""
+    """Return the items that a checked source's ``files`` and ``sha256`` want; raises FetchError for each mistake."""
     patterns = [] if source["kind"] == "http" else source["files"]
     chosen = pinned(selected(items, patterns, state.folder), source["sha256"])
     return [as_known(item, state) for item in chosen] if source["kind"] == "path" else chosen
@@ -22,7 +22,7 @@ def wanted_of(items: List[Item], source: Dict[str, Any], state: State) -> List[I
 def selected(items: List[Item], patterns: List[str], dest: str) -> List[Item]:
     """Return the items that shell patterns name (all when there are none); '!pattern' leaves out what it names.
 
-    Raises FetchError for names that would leave the destination, come twice, or stand in each other's way.
+    Raises FetchError for names that would leave the destination, come twice, or overwrite each other.
     """
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
     unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
@@ -44,7 +44,7 @@ def selected(items: List[Item], patterns: List[str], dest: str) -> List[Item]:
 
 
 def matched(name: str, patterns: Sequence[str]) -> bool:
-    """Return whether any shell pattern, or its very name, names a file."""
+    """Return whether any shell pattern, or a pattern equal to its name, names a file."""
     return name in patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -65,7 +65,7 @@ def pinned(items: List[Item], sums: Dict[str, str]) -> List[Item]:
 
 
 def as_known(item: Item, state: State) -> Item:
-    """Return a directory's file with the sha256 that it had when we took it, if neither side was touched since."""
+    """Return a directory's file with the sha256 that it had when it was copied, if neither side changed since."""
     here, entry = plain_file(os.path.join(state.folder, item.name)), state.files.get(item.name, {})
     theirs = entry.get("blob", "")
     stamp = source_stamp(item)
@@ -75,7 +75,7 @@ def as_known(item: Item, state: State) -> Item:
 
 
 def source_stamp(item: Item) -> str:
-    """Return size and time of a local source file, the mark by which a later run sees that it was not touched."""
+    """Return size and time of a local source file, by which a later run sees that it did not change."""
     with contextlib.closing(item.open(0)[0]) as stream:
         facts = os.fstat(stream.fileno())
     return "%d-%d" % (facts.st_size, facts.st_mtime_ns)

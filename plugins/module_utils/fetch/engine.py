@@ -32,7 +32,7 @@ from .task import Task
 
 @contextlib.contextmanager
 def locked(dest: str, wait: float) -> Iterator[int]:
-    """Hold a directory for ourselves: a killed playbook leaves its last module running, two would mix their bytes.
+    """Lock a directory: a killed playbook leaves its last module running, and two of them would mix their bytes.
 
     Yields the lock's descriptor; raises FetchError after ``wait`` seconds.
     """
@@ -46,7 +46,7 @@ def locked(dest: str, wait: float) -> Iterator[int]:
 
 
 def resolve(source: Dict[str, Any], options: Options) -> str:
-    """Return the commit that a source's revision stands for, for a plan that names things by it; writes nothing."""
+    """Return the commit of a source's revision, by which a plan names the release. Writes nothing."""
     with opened(checked_source(source), options._replace(check_mode=True)) as asked:
         return asked.resolved() or asked.listing("").revision
 
@@ -64,7 +64,7 @@ def fetch(source: Dict[str, Any], dest: str, options: Options = Options()) -> Di
             inherited: Tuple = ()
             if not options.check_mode:
                 inherited = (stack.enter_context(locked(dest, options.lock_wait)),)
-                for name in (".progress", ".progress" + PART):  # of a run that was killed when all was done
+                for name in (".progress", ".progress" + PART):  # left by a run that was killed after all was done
                     remove(dest + name)
             return fetched(source, dest, options, inherited)
     except OSError as error:
@@ -112,7 +112,7 @@ def fetched(source: Dict[str, Any], dest: str, options: Options, inherited: Tupl
 
 
 def would_be(revision: str, items: List[Item], missing: List[Item], dest: str, begun: float) -> Dict[str, Any]:
-    """Return what the module returns in check mode; what the state does not know is read."""
+    """Return what the module returns in check mode; files that the state does not know are read."""
     missing = [item for item in missing if not is_right(item, dest)]
     count = sum(max(0, item.size) for item in missing) - sum(part_size(item, dest) for item in missing)
     files = {item.name: {"size": item.size, "sha256": item.sha256} for item in items}
@@ -152,7 +152,7 @@ def result(changed: bool, revision: str, files: Dict[str, Any], fetched: int, be
 
 
 def is_right(item: Item, dest: str) -> bool:
-    """Return whether a file is at its place and right, having read it."""
+    """Read a file and return whether it is at its place and right."""
     facts = plain_file(os.path.join(dest, item.name))
     if not facts or facts.st_size != item.size or not (item.sha256 or item.blob):
         return False
@@ -183,7 +183,7 @@ def run_all(items: List[Item], missing: List[Item], state: State, options: Optio
         with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, options.workers)) as pool:
             try:
                 list(pool.map(one, sorted(missing, key=lambda item: -item.size)))
-            except BaseException:  # an interrupt: the threads must not go on for hours
+            except BaseException:  # after an interrupt the threads must not go on for hours
                 stop.set()
                 raise
         state.save()

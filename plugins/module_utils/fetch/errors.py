@@ -1,4 +1,4 @@
-"""How a fetch fails: always with one sentence for the operator. Python >= 3.6."""
+"""The errors of a fetch, each with one sentence for the operator. Python >= 3.6."""
 
 from typing import Optional
 

@@ -1,4 +1,4 @@
-"""Weights of a git-lfs repository: git fetches the pointers, our own client the objects, each straight to its place.
+"""Weights of a git-lfs repository: git fetches the pointers, and our own client fetches each object to its place.
 
 Git's part is in git_remote.py, the server's in lfs_batch.py; git-lfs itself is not needed. Python >= 3.6.
 """
@@ -58,7 +58,7 @@ def opened(source: Dict[str, Any], options: Options, dest: str, inherited: Tuple
     ``inherited`` are descriptors that git holds open too: the lock of ``dest``, () while it is not held.
     """
     url, token = source["url"], options.token
-    # Servers take a token as the password of any user; Basic is what git-lfs itself sends.
+    # Servers take a token as the password of any user; git-lfs itself sends it by Basic authentication.
     login = ("token", token) if token else login_in(url)
     client = Client(url, basic(*login) if login else "", options.timeout)
     folder = pointer_folder(dest, bool(inherited) and not options.check_mode)

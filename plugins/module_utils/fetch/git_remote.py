@@ -1,4 +1,4 @@
-"""Git's part of a git-lfs source: a bare repository of pointers in a temporary directory. Python >= 3.6."""
+"""The git side of a git-lfs source: a bare repository of pointers in a temporary directory. Python >= 3.6."""
 
 import os
 import re
@@ -47,7 +47,7 @@ class Git:
         return ["git", "-c", "credential.helper=", "-c", "core.hooksPath=/dev/null", *arguments]
 
     def run(self, *arguments: str) -> bytes:
-        """Return git's standard output; raises the FetchError that its standard error stands for."""
+        """Return git's standard output; raises the FetchError for its standard error."""
         try:
             done = subprocess.run(
                 self.command(*arguments),
@@ -65,7 +65,7 @@ class Git:
         return done.stdout
 
     def refusal(self, said: str) -> FetchError:
-        """Return the error that git's words stand for, without a login that a server may have echoed."""
+        """Return the error for git's message, without a login that a server may have echoed."""
         low = said.lower()
         if (
             "authentication failed" in low

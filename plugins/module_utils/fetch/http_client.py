@@ -22,7 +22,7 @@ from .errors import Denied, FetchError, Missing, Transient
 from .urls import origin, public
 
 JSON_LIMIT = 32 << 20  # bytes; the largest listings of public hubs are a few MB
-LONGEST_WAIT = 300.0  # seconds; what a server asks for beyond is cut
+LONGEST_WAIT = 300.0  # seconds; a server that asks for more gets this
 LONGEST_BACKOFF = 60.0  # seconds
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 PARTIAL, DENIED, MISSING, BEYOND = 206, (401, 403), (404, 410), 416
@@ -105,7 +105,7 @@ def reason_of(error: BaseException) -> str:
 
 
 class Client:
-    """Asks servers; ``authorization`` is sent to the origin of ``home`` only, what netrc has to each its own."""
+    """Asks servers. ``authorization`` is sent to the origin of ``home`` only, a login of netrc to its own host only."""
 
     def __init__(self, home: str, authorization: str = "", timeout: float = 60.0) -> None:
         """Take the login out of ``home`` if it carries one and no other is given. ``timeout`` is in seconds."""
@@ -146,7 +146,7 @@ class Client:
 
     @staticmethod
     def refusal(where: str, error: urllib.error.HTTPError) -> FetchError:
-        """Return the error that an HTTP status stands for."""
+        """Return the error for an HTTP status."""
         if error.code in DENIED:
             return Denied(
                 "%s refused the request (HTTP %d): give a token or a netrc entry that may read it."
@@ -179,7 +179,7 @@ class Client:
         asked = dict(headers, Range="bytes=%d-" % offset) if offset else headers
         try:
             response = self.open(url, asked)
-        except Beyond:  # what is here is as long as what is there, or longer: only all of it can tell
+        except Beyond:  # the local file is as long as the remote one, or longer: compare it with the whole
             response = self.open(url, headers)
         if response.status != PARTIAL:
             start, total = 0, response.headers.get("Content-Length")

@@ -1,4 +1,4 @@
-"""One file to fetch, what a source offers, and the digest by which a file is known. Python >= 3.6."""
+"""A file to fetch, the listing of a source, and the digest of a file. Python >= 3.6."""
 
 import hashlib
 import re
@@ -57,7 +57,7 @@ class Digest:
             self.git.update(b"blob %d\0" % item.size)
 
     def update(self, block: Any) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
         self.sha256.update(block)
         if self.git:
             self.git.update(block)

@@ -1,4 +1,4 @@
-"""A git-lfs server's part: what a pointer names, and the links by which its objects come. Python >= 3.6.
+"""The LFS server's side of a git-lfs source: pointers, and download links for their objects. Python >= 3.6.
 
 Protocols: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md (pointers), docs/api/batch.md (batch),
 docs/api/basic-transfers.md.
@@ -41,12 +41,12 @@ def pointer_in(text: bytes, name: str) -> Optional[Pointer]:
 
 
 def expiry_of(action: Dict[str, Any], now: float) -> float:
-    """Return when a download link ends, as a Unix time; for ever when the server does not say."""
+    """Return when a download link expires, as a Unix time; infinity when the server does not say."""
     seconds, text = action.get("expires_in"), text_of(action, "expires_at")
     if isinstance(seconds, (int, float)) and seconds > 0:
         return now + seconds
     match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?$", text)
-    if not match or text.startswith("0001"):  # Go's zero time stands for none
+    if not match or text.startswith("0001"):  # Go's zero time means none
         return float("inf")
     try:
         moment = calendar.timegm(time.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S"))
@@ -60,9 +60,9 @@ def expiry_of(action: Dict[str, Any], now: float) -> float:
 
 
 class Batch:
-    """Download links by object, asked for in batches and again when they end."""
+    """Download links by object, asked for in batches, and again when they expire."""
 
-    MARGIN = 30.0  # seconds before its end in which a link is not begun any more
+    MARGIN = 30.0  # a link is not used in the last seconds before it expires
 
     def __init__(self, client: Client, lfs_url: str, now: Callable[[], float] = time.time) -> None:
         """``client`` carries the credentials of the git remote; they go to the LFS server if it is the same origin."""
@@ -78,7 +78,7 @@ class Batch:
         where = public(self.url)
         try:
             answer, _headers = self.client.json(self.url + "/objects/batch", headers, json.dumps(question).encode())
-        except Missing:  # some servers say so of the whole when they have none of the objects
+        except Missing:  # some servers answer this for the whole batch when they have none of its objects
             name, pointer = wanted[0]
             raise Missing(
                 "%s answers no batch, or has no %s (object %s, %d bytes) and no other of %d (HTTP 404): check its URL."

@@ -1,4 +1,4 @@
-"""How to fetch: what all parts of the room are told. Python >= 3.6."""
+"""The options of a fetch, which all files of this room use. Python >= 3.6."""
 
 from typing import NamedTuple, Optional, TextIO, Tuple
 

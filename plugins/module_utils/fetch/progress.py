@@ -1,4 +1,4 @@
-"""Tell those who wait how far a fetch is: ``<dest>.progress`` and a line, each second. Python >= 3.6."""
+"""Report the progress of a fetch each second, in ``<dest>.progress`` and as a line. Python >= 3.6."""
 
 import collections
 import contextlib
@@ -14,7 +14,7 @@ PROGRESS_WINDOW = 10  # samples that the rate is taken over
 
 
 class Progress:
-    """Counts bytes from all threads, and tells each second."""
+    """Counts the bytes of all threads, and reports each second."""
 
     def __init__(self, total: int, files: int, path: str, stream: Optional[TextIO]) -> None:
         """``path`` is the file to write, '' for none; ``total`` in bytes."""
@@ -24,7 +24,7 @@ class Progress:
         self.samples = collections.deque([(time.monotonic(), 0)], maxlen=PROGRESS_WINDOW)
 
     def add(self, there: int = 0, fetched: int = 0, finished: int = 0) -> None:
-        """Count bytes that are there (also negative: thrown away), bytes off the source, and finished files."""
+        """Count bytes that are there (negative when thrown away), bytes from the source, and finished files."""
         with self.lock:
             self.done += there + fetched
             self.fetched += fetched
@@ -71,7 +71,7 @@ class Progress:
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
-        """Tell each second while the block runs; the file stays when it fails, and goes when it succeeds."""
+        """Report each second while the block runs; the file stays when the block fails, else it is removed."""
         self.tell()
         teller = threading.Thread(target=self._each_second, daemon=True)
         teller.start()
@@ -85,12 +85,12 @@ class Progress:
             remove(self.path)
 
     def _end(self, teller: threading.Thread) -> None:
-        """Stop telling, and tell for the last time."""
+        """Report for the last time, and stop."""
         self.ended.set()
         teller.join()
         self.tell()
 
     def _each_second(self) -> None:
-        """Tell until the end."""
+        """Report each second until the end."""
         while not self.ended.wait(PROGRESS_EVERY):
             self.tell()

@@ -1,4 +1,4 @@
-"""From a source, as the operator wrote it, to one that can be asked for its commit and its files. Python >= 3.6."""
+"""Check a source that the operator wrote, and open it to ask for its commit and files. Python >= 3.6."""
 
 import contextlib
 from typing import Any, Dict, Iterator, Tuple
@@ -41,7 +41,7 @@ def checked_source(source: Dict[str, Any]) -> Dict[str, Any]:
 
 @contextlib.contextmanager
 def opened(source: Dict[str, Any], options: Options, dest: str = "", inherited: Tuple = ()) -> Iterator[Source]:
-    """Yield a checked source, to be asked for its revision, then for its files: each again when that may help.
+    """Yield a checked source that can be asked for its revision and then for its files, with retries.
 
     ``dest`` is where the files will go, and ``inherited`` the descriptor of its lock, which git holds open too. Both
     are absent where nothing may be written.

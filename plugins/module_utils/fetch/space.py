@@ -1,4 +1,4 @@
-"""Whether the disk has room for what is still to come. Nothing is written. Python >= 3.6."""
+"""Check that the disk has room for the files that are still missing. Nothing is written. Python >= 3.6."""
 
 import os
 import shutil
@@ -20,20 +20,20 @@ def human(count: float) -> str:
 
 
 def part_size(item: Item, dest: str) -> int:
-    """Return the bytes of a file that a killed run has left, 0 when they are of no use."""
+    """Return the bytes of a file that a killed run left, 0 when they can not be used."""
     facts = plain_file(os.path.join(dest, item.name) + PART)
     return facts.st_size if facts and facts.st_nlink == 1 and facts.st_size <= item.size else 0
 
 
 def check_space(missing: List[Item], dest: str) -> None:
-    """Raise FetchError when what is still to come does not fit: before the first byte, counting what is there."""
+    """Raise FetchError when the missing bytes do not fit. This is called before the first byte."""
     needed = there = 0
     device = os.stat(dest).st_dev
     for item in missing:
         if item.link and os.stat(item.link).st_dev == device:
             continue
         finished = plain_file(os.path.join(dest, item.name))
-        # A finished file of another size is removed before its successor comes: its room counts.
+        # A finished file of another size is removed before the new one is fetched, so its room counts.
         have = finished.st_size if finished and finished.st_nlink == 1 else part_size(item, dest)
         there += have
         needed += max(0, item.size) - have

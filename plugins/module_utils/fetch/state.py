@@ -1,4 +1,4 @@
-"""What earlier runs know of a destination's files: read and written in ``.weights_fetch.json``. Python >= 3.6."""
+"""What earlier runs know about the files of a destination, in ``.weights_fetch.json``. Python >= 3.6."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class State:
     """What earlier runs left: ``{revision, source, files: {name: {size, mtime_ns, sha256, blob}}}``, in one file."""
 
     def __init__(self, folder: str) -> None:
-        """Read it; an absent, broken or foreign one is an empty one, and costs hashing what is there."""
+        """Read the state. An absent, broken or foreign one counts as empty, and the files are hashed again."""
         self.folder, self.path = folder, os.path.join(folder, STATE)
         self.lock, self.saved = threading.Lock(), 0.0
         self.files: Dict[str, Dict[str, Any]] = {}
@@ -47,7 +47,7 @@ class State:
         return bool(item.blob) and entry.get("blob") == item.blob and self.unchanged(item.name)
 
     def remember(self, item: Item, sha256: str) -> None:
-        """Remember a finished file; written at most once a second, since there may be many small ones."""
+        """Remember a finished file. The state is written at most once a second, since there may be many small files."""
         facts = os.stat(os.path.join(self.folder, item.name))
         entry = {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns, "sha256": sha256, "blob": item.blob}
         with self.lock:
@@ -68,7 +68,7 @@ class State:
 
 
 def plain_file(path: str) -> Optional[os.stat_result]:
-    """Return the facts of a plain file, None for anything else or nothing."""
+    """Return the facts of a plain file, None when there is none."""
     try:
         facts = os.lstat(path)
     except OSError:

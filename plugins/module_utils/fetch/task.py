@@ -15,7 +15,7 @@ from .options import Options
 from .progress import Progress
 from .state import plain_file
 
-WORTH_A_RETRY = 1 << 20  # bytes; an attempt that gained as much does not count as failed
+WORTH_A_RETRY = 1 << 20  # bytes; an attempt that brought so many does not count as failed
 
 
 class Task:
@@ -29,9 +29,9 @@ class Task:
         self.digest, self.done = Digest(item), 0
 
     def run(self) -> str:
-        """Leave the file at its place and return its sha256; raises FetchError, a cut ``.part`` stays to go on with."""
+        """Bring the file to its place and return its sha256; after a FetchError ``.part`` stays for the next run."""
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        path_below(self.folder, self.item.name)  # again: what was made meanwhile may be a link
+        path_below(self.folder, self.item.name)  # checked again, because a link may have been made meanwhile
         sha256 = self.finished_before()
         if sha256:
             return sha256
@@ -49,7 +49,7 @@ class Task:
         raise AssertionError("unreachable")
 
     def finished_before(self) -> str:
-        """Return the sha256 of a file that is at its place already and is right; make room when it is not."""
+        """Return the sha256 of a file that is at its place already and right; remove it when it is wrong."""
         facts = plain_file(self.path)
         if facts and self.item.size in (-1, facts.st_size) and (self.item.sha256 or self.item.blob):
             digest, done = digest_file(self.path, self.item)
@@ -78,7 +78,7 @@ class Task:
         return True
 
     def resume(self) -> None:
-        """Hash what a killed run has left; more than the whole is nothing."""
+        """Hash what a killed run left; a part that is longer than the file is thrown away."""
         facts = plain_file(self.part)
         if facts is None or facts.st_nlink > 1 or facts.st_size > self.item.size >= 0:
             remove(self.part)
@@ -87,13 +87,13 @@ class Task:
         self.progress.add(there=self.done)
 
     def forget(self) -> None:
-        """Throw away what is there: it is not the beginning of the file."""
+        """Throw away the part, which is not the beginning of the file."""
         self.progress.add(there=-self.done)
         self.digest, self.done = Digest(self.item), 0
         remove(self.part)
 
     def download(self) -> None:
-        """Append until the size is reached, again after each cut; raises FetchError when that does not go on."""
+        """Append until the size is reached, and resume after each cut; raises FetchError without progress."""
         if self.item.size == 0:  # git-lfs servers have no empty objects
             open(self.part, "wb").close()
             return
@@ -114,7 +114,7 @@ class Task:
                     raise FetchError("%s was stopped." % self.item.name) from None
 
     def attempt(self) -> None:
-        """Read one answer to its end, or to the file's."""
+        """Read one answer until it or the file ends."""
         stream, start = self.item.open(self.done)
         with contextlib.closing(stream):
             if start != self.done:
@@ -124,7 +124,7 @@ class Task:
                 self.copy(stream, target)
 
     def copy(self, stream: Any, target: Any) -> None:
-        """Append what a stream gives; raises Transient when it ends early."""
+        """Append the bytes of a stream; raises Transient when it ends early."""
         buffer = memoryview(bytearray(BLOCK))
         while True:
             want = BLOCK if self.item.size < 0 else min(BLOCK, self.item.size - self.done)

@@ -1,4 +1,4 @@
-"""URLs as messages may show them, and the origin that credentials belong to. Python >= 3.6."""
+"""Show URLs in messages without secrets, and find the origin that credentials belong to. Python >= 3.6."""
 
 import re
 import urllib.parse
@@ -8,7 +8,7 @@ from .errors import FetchError
 
 
 def public(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password, query, fragment."""
+    """Return a URL without the parts that may be secret: user, password, query, fragment."""
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
@@ -29,7 +29,7 @@ def origin(url: str) -> Tuple[str, str, int]:
 
 
 def public_or_text(url: str) -> str:
-    """Return ``public(url)``, or the first characters of what does not even parse."""
+    """Return ``public(url)``, or the first characters of a text that does not parse."""
     try:
         return public(url)
     except ValueError:

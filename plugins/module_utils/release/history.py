@@ -1,6 +1,6 @@
-"""Which release of a model is current, which were used before, how two differ. Writes nothing. Python 2.7 and 3.
+"""Read which release of a model is current, which were used before, and how two differ. Python 2.7 and 3.
 
-The time of a release's directory is the time of its last use.
+Nothing is written. The time of a release's directory is the time of its last use.
 """
 
 from __future__ import absolute_import, division, print_function

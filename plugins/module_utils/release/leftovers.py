@@ -20,7 +20,7 @@ HOME = re.compile(r"^home *= *(\S+)", re.MULTILINE)
 def paths_of(folder):
     """Return the paths that the process in /proc/<pid> names: program, directory, arguments, open files, mapped files.
 
-    A process that ends meanwhile uses nothing; what this user may not read of another's is left out (we are root).
+    A process that ends meanwhile uses nothing. Paths that this user may not read are left out, but we are root.
     """
     found = set()
     for name in ["exe", "cwd"] + ["fd/" + number for number in names_in(folder + "/fd")]:
@@ -63,7 +63,7 @@ def is_used(folder, used):
 
 
 def size_of(top):
-    """Return the bytes that removing this gives back: a file with a link elsewhere gives nothing."""
+    """Return the bytes that removing this frees; a file with another hard link frees nothing."""
     paths = [top] + [os.path.join(parent, name) for parent, below, files in os.walk(top) for name in files + below]
     seen = {}
     for path in paths:
@@ -81,7 +81,7 @@ def old_environments(root, keep):
         link = folder[: -len("s")]
         now = os.path.basename(os.readlink(link)) if os.path.islink(link) else ""
         others = [path for path in glob.glob(os.path.join(folder, "*")) if os.path.basename(path) != now]
-        # Without a link nobody said which one serves: then all stay.
+        # Without a link it is unknown which one serves, so all stay.
         old += sorted(others, key=os.path.getmtime, reverse=True)[max(0, keep - 1) :] if now else []
     return old
 
@@ -89,12 +89,12 @@ def old_environments(root, keep):
 def old_releases(weights, keep):
     """Return the releases beyond the last ``keep`` of each model; the current one is never among them."""
     homes = sorted(glob.glob(os.path.join(weights, "models", "*")))
-    # Without a link nobody said which one serves: then all stay.
+    # Without a link it is unknown which one serves, so all stay.
     return [os.path.join(home, "releases", name) for home in homes if current(home) for name in superfluous(home, keep)]
 
 
 def old_pythons(root, gone):
-    """Return the brought interpreters that no environment stands on, but those that are going."""
+    """Return the relocatable interpreters that no environment uses, apart from those that are removed too."""
     homes = []
     for path in glob.glob(os.path.join(root, "*envs", "*", "pyvenv.cfg")):
         if os.path.dirname(path) not in gone:
@@ -105,7 +105,7 @@ def old_pythons(root, gone):
 
 
 def staging_of(root, weights, downloads):
-    """Return the directories in which something was being built; downloads that are kept on purpose are not."""
+    """Return the staging directories, without downloads that are kept on purpose."""
     found = sorted(glob.glob(os.path.join(root, "staging", "*"))) if not is_held(os.path.join(root, ".lock")) else []
     if not downloads and not is_held(os.path.join(weights, ".lock")):
         found += sorted(glob.glob(os.path.join(weights, "staging", "*")))
@@ -113,7 +113,7 @@ def staging_of(root, weights, downloads):
 
 
 def plan(root, weights, keep, downloads, used):
-    """Return ([what can go, with its bytes], [what somebody still uses]) as lists of {path, what, bytes}."""
+    """Return ([what can be removed], [what a process still uses]) as lists of {path, what, bytes}."""
     wanted = [("environment", path) for path in old_environments(root, keep)]
     wanted += [("release", path) for path in old_releases(weights, keep)]
     wanted += [("staging", path) for path in staging_of(root, weights, downloads)]
@@ -126,7 +126,7 @@ def plan(root, weights, keep, downloads, used):
 
 
 def remove(path, staging):
-    """Remove what nobody may find half there: it loses its name first. An empty staging goes too."""
+    """Remove a path. It is renamed first, so that nobody finds it half removed. An empty staging is removed too."""
     aside = path
     if os.path.dirname(path) != staging:
         if not os.path.isdir(staging):

@@ -19,8 +19,8 @@ from ..storage.digests import sha256_of
 from ..storage.files import PART, write_json
 
 MANIFEST, TIMES = "manifest.json", ".times.json"
-RECORD = "conversion.json"  # of weights_convert, with times of its sources in it: only staging needs it
-# A run that was killed may have left the parts.
+RECORD = "conversion.json"  # the record of weights_convert, which has times of its sources; only staging needs it
+# A killed run may have left the parts.
 OURS = (MANIFEST, TIMES, MANIFEST + PART, TIMES + PART, RECORD)
 
 
@@ -35,7 +35,7 @@ def time_of(path):
 
 
 def files_below(folder):
-    """Return the sorted relative names of all regular files below a directory, without those that are ours."""
+    """Return the sorted relative names of all regular files below a directory, without our own notes."""
     names = []
     for parent, _folders, files in os.walk(folder):
         names += [os.path.relpath(os.path.join(parent, name), folder) for name in files]
@@ -105,5 +105,5 @@ def damaged(folder, manifest, full=False, note=True):
 
 
 def note_times(folder, names):
-    """Write down the times of files that are known to be right."""
+    """Note the times of files that are known to be right."""
     write_json(os.path.join(folder, TIMES), dict((name, time_of(os.path.join(folder, name))) for name in names))

@@ -1,8 +1,8 @@
-"""What a host does for its release: make it, receive it, or receive the damaged files alone. Pure."""
+"""Decide whether a host makes its release, receives it, or receives only the damaged files. Pure."""
 
 
 def makes_release(distribute, builder, host):
-    """Return whether a host makes the release itself; a builder does, whatever the way to the other hosts.
+    """Return whether a host makes the release itself. A builder always does.
 
     ``distribute`` is each, p2p, http or rsync; ``builder`` the name of the host that makes it for others, or ''.
     """

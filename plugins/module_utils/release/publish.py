@@ -16,7 +16,7 @@ from .manifest import MANIFEST, RECORD, TIMES, files_below, note_times, read_jso
 
 
 def make_readable(folder):
-    """Let the service read what root wrote under whatever umask; a hard link is somebody else's file and stays so."""
+    """Make files readable for the service, whatever root's umask was. Hard links keep their mode."""
     for parent, _folders, files in os.walk(folder):
         os.chmod(parent, 0o755)  # noqa: S103  (weights are no secret)
         for name in files:
@@ -43,16 +43,16 @@ def publish(root, digest, source, manifest):
     else:
         rename(source, release)
     flip(root, digest)
-    remove(os.path.join(release, RECORD))  # not before: it tells a conversion that its target is finished
+    remove(os.path.join(release, RECORD))  # last, because it tells a conversion that its target is finished
     if os.path.isdir(source):
-        os.rename(source, source + PART)  # half removed, it must not look finished
+        os.rename(source, source + PART)  # a half removed directory must not look finished
         shutil.rmtree(source + PART, ignore_errors=True)
 
 
 def replace_files(release, source):
-    """Put each file of a finished directory in the place of a release's own, its manifest last; drop what is left over.
+    """Replace each file of a release with that of a finished directory, the manifest last; remove the others.
 
-    Hard links, so that the source stays whole: a run that is killed in between does all of it again.
+    Files are hard-linked, so that the source stays whole and a killed run can do it again.
     """
     link_files(release, source, files_below(source) + [TIMES, MANIFEST])
     for name in set(files_below(release)) - set(files_below(source)):
@@ -60,7 +60,7 @@ def replace_files(release, source):
 
 
 def link_files(release, source, names):
-    """Put files of a directory in the place of a release's own, each in one step; what is linked from there stays."""
+    """Replace files of a release with those of a directory, each in one step; files that are linked already stay."""
     for name in names:
         final = os.path.join(release, name)
         if not os.path.isdir(os.path.dirname(final)):
@@ -71,9 +71,9 @@ def link_files(release, source, names):
 
 
 def put_repaired(root, digest, source, names):
-    """Put files that were compared with a release's manifest in the place of its damaged ones, and make it current.
+    """Replace the damaged files of a release with files that match its manifest, and make it current.
 
-    The manifest stays. Hard links, so that the source stays whole: a run that is killed in between does it again.
+    The manifest stays. Files are hard-linked, so that the source stays whole and a killed run can do it again.
     """
     release = os.path.join(root, "releases", digest)
     make_readable(source)
@@ -94,6 +94,6 @@ def flip(root, digest):
     remove(part)
     os.symlink(os.path.join("releases", digest), part)
     rename(part, os.path.join(root, "current"))
-    # The time of the directory is the time of its last use: what pruning and rollback go by.
+    # The directory's time is the time of its last use, by which pruning and rollback choose.
     os.utime(os.path.join(root, "releases", digest), None)
     return True

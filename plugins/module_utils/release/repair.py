@@ -25,7 +25,7 @@ from .json_patch import patched
 from .manifest import MANIFEST
 from .publish import put_repaired
 
-SMALL = ("*.json", "*.model", "*.txt", "*.jinja")  # all that a conversion reads besides weights
+SMALL = ("*.json", "*.model", "*.txt", "*.jinja")  # everything that a conversion reads besides weights
 
 
 class EverythingError(Exception):
@@ -58,7 +58,7 @@ class Job(NamedTuple):
 
 
 def wrong(folder: str, names: list[str], files: dict[str, Any]) -> dict[str, str]:
-    """Return {name: its sha256, '' when it is not there} of those files that are not what a manifest says."""
+    """Return {name: its sha256, '' when it is missing} of the files that differ from a manifest."""
     found = {}
     for name in names:
         path = os.path.join(folder, name)
@@ -69,7 +69,7 @@ def wrong(folder: str, names: list[str], files: dict[str, Any]) -> dict[str, str
 
 
 def weights_of(names: list[str]) -> tuple[str, str]:
-    """Return (file, format) that a model directory of these files is read by; the file is its weights or its index."""
+    """Return (file, format) by which a model directory of these files is read: its weights or its index."""
     for name, kind in MODEL_FILES:
         if name in names:
             return name, kind
@@ -130,7 +130,7 @@ def needed(
 
 
 def patch(folder: str, patches: dict[str, Any]) -> None:
-    """Merge keys into JSON files, as the module json_patch does; an absent file is made."""
+    """Merge keys into JSON files, as the module json_patch does; an absent file is created."""
     for name, keys in patches.items():
         before = read_json(folder, name) if os.path.lexists(os.path.join(folder, name)) else {}
         changes, text = patched(before, keys)
@@ -148,7 +148,7 @@ def repair(job: Job, damaged: list[str], options: Options) -> dict[str, Any]:
     with open(os.path.join(job.release, MANIFEST), encoding="utf-8") as stream:
         files = json.load(stream)["files"]
     found: dict[str, Any] = {"repaired": False, "made": [], "fetched": {}, "bytes_fetched": 0, "reason": ""}
-    # A killed playbook leaves its module running: wait for it, it may have repaired everything meanwhile.
+    # A killed playbook leaves its module running. Wait for it, because it may have repaired everything meanwhile.
     with locked(job.work, options.lock_wait):
         try:
             bad = sorted(wrong(job.release, damaged, files))
@@ -186,7 +186,7 @@ def _made(job: Job, files: dict[str, Any], bad: list[str], options: Options, fou
     for name, folder in folders.items():
         patch(folder, job.patches.get(name, {}))
     target = os.path.join(job.work, "target")
-    shutil.rmtree(target, ignore_errors=True)  # of a run that was killed; its finished shards are in target.part
+    shutil.rmtree(target, ignore_errors=True)  # left by a killed run; its finished shards are in target.part
     first = folders.get("whole") or folders["base"]
     convert(first, folders.get("delta"), target, output=job.output, part=part)
     patch(target, job.patches.get("target", {}))

@@ -1,7 +1,7 @@
 """Write files so that a kill or a power cut leaves the old content or the new one. Python 2.7 and 3.
 
-A file is written in five steps: a part beside it, its content synced, its name, and the directory's names synced. What
-a killed writer leaves behind is ``<name>.part``, which the next writer replaces.
+A file is written as ``<name>.part`` beside its final name. Its content is synced, then it is renamed, and then the
+directory is synced. A killed writer leaves ``<name>.part`` behind, which the next writer replaces.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -53,9 +53,9 @@ def rename(part, path):
 
 
 def write(path, data, mode=0o644, durable=True):
-    """Replace a file's content (bytes) in one step; ``mode`` holds whatever the umask is.
+    """Replace a file's content (bytes) in one step; ``mode`` is set whatever the umask is.
 
-    Not ``durable``, nothing is synced: for what nobody misses after a power cut, such as a progress file.
+    When not ``durable``, nothing is synced. This is for files that nobody misses after a power cut, such as progress.
     """
     part = path + PART
     remove(part)  # never write through a link or into somebody else's file

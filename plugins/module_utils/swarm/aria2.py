@@ -1,4 +1,4 @@
-"""The command lines of aria2c: the host that has the release, and those that receive it. Pure. Python >= 3.9."""
+"""The command lines of aria2c for the host that has the release and for those that receive it. Pure. Python >= 3.9."""
 
 
 def aria2(torrent, folder, address, port, limit, *more):
@@ -22,7 +22,7 @@ def aria2(torrent, folder, address, port, limit, *more):
         "--bt-max-open-files=50",
         "--max-overall-upload-limit=%d" % limit,
         "--max-overall-download-limit=%d" % limit,
-        # Sparse files: room is checked before the first byte, and a resumed file is judged by its pieces' hashes.
+        # Files are sparse: room is checked before the first byte, and a resumed file by its pieces' hashes.
         "--file-allocation=none",
         "--disk-cache=32M",
         "--summary-interval=0",
@@ -34,7 +34,7 @@ def aria2(torrent, folder, address, port, limit, *more):
 
 
 def seeder(torrent, releases, address, port, limit):
-    """Return the source's command: it trusts its own files, whose sha256 were compared when the torrent was made.
+    """Return the command of the source. It trusts its own files, which were hashed when the torrent was made.
 
     Three peers at a time: what they have is rarest first, so they pass it on, and the source sends less of it twice
     (bench/distribute.py: 1.6 times the file with all 16 connected, 1.4 times with three).
@@ -44,7 +44,7 @@ def seeder(torrent, releases, address, port, limit):
 
 
 def receiver(torrent, folder, address, port, *, limit, stall):
-    """Return a receiver's command: what is there is judged by its hashes; ``stall`` seconds without a byte end it.
+    """Return a receiver's command. It checks present files by hash and ends after ``stall`` seconds without a byte.
 
     ``--bt-hash-check-seed`` stays on: without it a peer that finds itself complete leaves at once.
     """
@@ -55,6 +55,6 @@ def receiver(torrent, folder, address, port, *, limit, stall):
         port,
         limit,
         "--check-integrity=true",
-        "--auto-save-interval=1",  # also how soon the control file of a finished file goes
+        "--auto-save-interval=1",  # this is also how soon the control file of a finished file is removed
         "--bt-stop-timeout=%d" % stall,
     )

@@ -1,4 +1,4 @@
-"""What is on the disk of the files that a manifest lists: bytes, and which are wrong. Reads only. Python >= 3.9."""
+"""Measure and check files on the disk against a manifest. Reads only. Python >= 3.9."""
 
 import os
 import shutil

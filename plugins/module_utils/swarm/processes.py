@@ -37,7 +37,7 @@ def started_at(pid):
 
 
 def start(state, what, command, lifetime, user=None):
-    """Start a program of its own session that ends after ``lifetime`` seconds, whoever is there to stop it or not."""
+    """Start a program in its own session. It ends after ``lifetime`` seconds even when nobody stops it."""
     with open(os.path.join(state, what + ".log"), "ab") as log:
         child = subprocess.Popen(
             ["timeout", "--kill-after=10", str(lifetime)] + command,
@@ -49,11 +49,11 @@ def start(state, what, command, lifetime, user=None):
             **identity(user),
         )
     number = "%d %s" % (child.pid, started_at(child.pid))
-    write(os.path.join(state, what + ".pid"), number.encode(), durable=False)  # it means nothing after a reboot
+    write(os.path.join(state, what + ".pid"), number.encode(), durable=False)  # it is meaningless after a reboot
 
 
 def await_port(state, what, address, port, patience=15):
-    """Wait until a program started here listens; RuntimeError with its last words when it ended or never does."""
+    """Wait until a program started here listens; RuntimeError with its last output when it does not."""
     until = time.monotonic() + patience
     while alive(state, what) and time.monotonic() < until:
         try:
@@ -67,7 +67,7 @@ def await_port(state, what, address, port, patience=15):
 
 
 def stop(state, what, patience=10):
-    """End a program started here, and all it started; return whether there was one."""
+    """End a program started here and its children; return whether there was one."""
     group = alive(state, what)
     if not group:
         return False

@@ -18,7 +18,7 @@ from .users import identity, write_for_group
 
 
 def join(state, folder, manifest, torrent, address, *, port, lifetime, stall, limit=0, user=None):
-    """Start receiving from the swarm unless it goes on already; return whether it was started."""
+    """Start receiving from the swarm unless that runs already; return whether it was started."""
     path, control, before = os.path.join(state, "release.torrent"), folder + ".aria2", b""
     if os.path.exists(path):
         with open(path, "rb") as stream:
@@ -27,7 +27,7 @@ def join(state, folder, manifest, torrent, address, *, port, lifetime, stall, li
         return False
     stop(state, "aria2")
     if before != torrent:
-        remove(control)  # it belongs to one torrent
+        remove(control)  # it belongs to one torrent only
     # aria2 keeps a control file until it has everything. Without one, a file of full length may still have holes.
     if os.path.isdir(folder) and not os.path.exists(control):
         drop(folder, wrong(folder, manifest))
@@ -68,7 +68,7 @@ def one_file(url, path, size, wait):
     asked = urllib.request.Request(url, headers={"Range": "bytes=%d-" % have} if have else {})
     with urllib.request.urlopen(asked, timeout=wait) as answer, open(path, "ab") as stream:
         if have and answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-            stream.truncate(0)  # a mirror without ranges begins again
+            stream.truncate(0)  # a mirror without ranges sends the whole file again
         shutil.copyfileobj(answer, stream, BLOCK)
     if os.path.getsize(path) < size:
         raise OSError("%s ended after %d of %d bytes" % (url, os.path.getsize(path), size))
@@ -128,16 +128,16 @@ def fetch_rsync(url, folder, manifest, stall, *, limit=0, user=None):
 
 
 def seal(folder, manifest):
-    """Make a received directory root's, as readable as a release, and judge it by sha256; return what was wrong.
+    """Give a received directory to root, make it readable and check it by sha256; return the wrong files.
 
-    Nobody else can write it when it is judged. Wrong files and what no manifest lists are removed: the next run
-    receives the former again.
+    Nobody else can write it when it is checked. Wrong files and unlisted ones are removed, and the next run receives
+    the wrong ones again.
     """
     for name, about in manifest["files"].items():
         if not about["size"]:
             os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
             open(os.path.join(folder, name), "ab").close()
-    # From the top: once a directory is ours, nobody exchanges what is in it between a look and a step.
+    # This goes from the top down: once a directory is root's, nobody can replace a file in it meanwhile.
     os.chown(os.path.dirname(folder), os.geteuid(), os.getegid())
     for parent, folders, files in os.walk(folder):
         for name in [".", *folders, *files]:

@@ -13,7 +13,7 @@ from .users import write_for_group
 
 
 def rsync_daemon(release, address, port, fleet):
-    """Return the text of a configuration that lets the fleet read one release, and nobody anything else."""
+    """Return the text of a configuration that lets only the fleet read, and only one release."""
     return """port = %d
 address = %s
 use chroot = no
@@ -41,7 +41,7 @@ def torrent_info(release, manifest, cache):
 
 
 def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, cache, source, limit=0, user=None):
-    """Start what the source runs for a method; return the torrent (bytes; b'' but for p2p).
+    """Start the source's programs for a method; return the torrent (bytes; b'' for other methods than p2p).
 
     ``ports`` has http, peer and rsync; ``limit`` is bytes per second; ``source`` is the text of web_server.py.
     """
@@ -61,7 +61,9 @@ def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, 
         "root": release,
         "digest": digest,
         "allowed": fleet,
-        "names": sorted(manifest["files"]),  # with p2p too: who lacks a few files does not join a swarm
+        "names": sorted(
+            manifest["files"]
+        ),  # also for p2p, because a host that lacks a few files does not join the swarm
     }
     if method == "p2p":
         info = torrent_info(release, manifest, cache)

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .content import THREADS
 
-# The swarm is fast when every host soon has something that others lack: many pieces, but not so many that their
-# hashes (20 bytes each, sent to every host over ssh) grow large. 14 GB gives 2 MiB and 140 kB of hashes.
+# The swarm is fast when every host soon has pieces that others lack. So there are many pieces, but not so many that
+# their hashes (20 bytes each, sent to every host over ssh) grow large. 14 GB gives 2 MiB and 140 kB of hashes.
 PIECE_LEAST, PIECES_MOST = 1 << 18, 8192
 
 

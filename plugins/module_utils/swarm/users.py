@@ -1,4 +1,4 @@
-"""Act as the user who sends or receives, and give that user what it needs on the disk. Python >= 3.9."""
+"""Act as the user who sends or receives, and give that user its directories and files. Python >= 3.9."""
 
 import contextlib
 import os
@@ -34,7 +34,7 @@ def acting_as(user):
 
 
 def give_to(folder, user):
-    """Give a directory that a broken-off run had sealed already back to the user who receives."""
+    """Give a directory back to the user who receives, after an interrupted run had sealed it."""
     if not identity(user):
         return
     account = pwd.getpwnam(user)

@@ -15,7 +15,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 
-# Seconds a silent connection may hold a thread; a stalled reader comes back with a Range.
+# Seconds for which a silent connection may hold a thread. A reader that stalled comes back with a Range.
 IDLE = 60
 # Seconds between announces, and after how long without one a peer is no longer named to others.
 INTERVAL, GONE = 5, 30
@@ -36,7 +36,7 @@ def compact(peers, version):
 
 
 class Tracker:
-    """Who takes part, for one info-hash. A peer's address is where its request came from, never what it says."""
+    """Tracks the peers of one info-hash. A peer's address is that of its request, never what it claims."""
 
     def __init__(self, info_hash, clock=time.monotonic):
         """Keep the info-hash (20 bytes) and the clock (seconds)."""
@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
 
     def announce(self, query):
-        """Answer for the tracker."""
+        """Answer an announce."""
         try:
             body = self.server.tracker.announce(self.client_address[0], query)
         except (KeyError, ValueError):
@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.sendfile(stream, first)
 
     def log_message(self, form, *values):
-        """Keep refusals, without the query that holds the info-hash; leave out what went well."""
+        """Log refusals only, without the query, which has the info-hash."""
         if form.startswith('"%s"') and not str(values[1]).startswith("2"):
             print(self.client_address[0], urlsplit(self.path).path, values[1], file=sys.stderr)
 
@@ -150,7 +150,7 @@ class Server(ThreadingHTTPServer):
         self.tracker = Tracker(bytes.fromhex(info_hash)) if info_hash else None
 
     def handle_error(self, request, client_address):
-        """Say in one line that a reader went away; it comes back and goes on where it stopped."""
+        """Log in one line that a reader went away. It comes back and resumes."""
         print("%s went away: %s" % (client_address[0], sys.exc_info()[1]), file=sys.stderr)
 
 

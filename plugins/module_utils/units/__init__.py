@@ -1,1 +1,1 @@
-"""What the units of a host start with. Control node only: it reads the programs in services/, and writes nothing."""
+"""Work out programs, settings and digests of a host's units, on the control node. Reads services/, writes nothing."""

@@ -1,4 +1,4 @@
-"""A unit as a role describes it to role fastchat_service: its keys, and what they are when it does not say."""
+"""The keys of a unit as a role gives it to role fastchat_service, and their defaults."""
 
 from __future__ import annotations
 

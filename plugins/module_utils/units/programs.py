@@ -1,4 +1,4 @@
-"""Which files a program consists of. Programs are named as Python names them: services.api, services.worker.leave."""
+"""Find the files of a program. Programs are named as in Python: services.api, services.worker.leave."""
 
 from pathlib import Path
 

@@ -5,12 +5,12 @@ import json
 from typing import Any
 
 FIXED = {
-    "LOGDIR": "",  # turns FastChat's log files off: the journal has everything
+    "LOGDIR": "",  # turns FastChat's log files off, because the journal has everything
     "PYTHONUNBUFFERED": "1",
     "HF_HUB_OFFLINE": "1",
     "NO_PROXY": "*",
 }
-# These say how a service is asked whether it answers. A process does not start with them.
+# These keys describe health checks, with which a process does not start.
 ASKED = ("gates",)
 
 

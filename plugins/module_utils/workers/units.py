@@ -1,4 +1,4 @@
-"""The units that run planned workers, and what the probe of their host reads."""
+"""The units that run planned workers, and the plan that their host's probe reads."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def worker_units(instances: list[dict], models: dict[str, dict], settings: dict)
             "gates": [
                 {"url": f"{here}/worker_get_status", "method": "POST"},
                 {"url": f"{here}/worker_get_conv_template", "method": "POST", "expect": f'"name":"{template}"'},
-                # Listed is who generated a token.
+                # The controller lists a worker once it has generated a token.
                 {
                     "url": f"{controller}/fleet/state",
                     "method": "POST",
@@ -52,7 +52,7 @@ def worker_units(instances: list[dict], models: dict[str, dict], settings: dict)
 
 
 def workers_asked(instances: list[dict], settings: dict) -> dict:
-    """Return what the probe of a host reads: {workers: {unit: url, port, model, gpus, concurrency}}."""
+    """Return the plan that a host's probe reads: {workers: {unit: url, port, model, gpus, concurrency}}."""
     asked = {
         f"fastchat-worker@{one['index']}": {
             "url": url_of(one, settings["address"]),

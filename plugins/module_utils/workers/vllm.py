@@ -1,4 +1,4 @@
-"""What serves a model: FastChat's own worker (transformers), or the one around vLLM, where the stack has it.
+"""Commands and refusals of the worker around vLLM, which serves where the stack has it instead of transformers.
 
 Read in ``fastchat/serve/vllm_worker.py`` 0.2.36 and in vLLM 0.6.2's ``AsyncEngineArgs``; parsed by both
 (docs/STACKS.md), never run on a GPU.
@@ -47,13 +47,13 @@ def vllm_command(common: dict[str, Any], instance: dict[str, Any], card_mb: int 
         "gpu_memory_utilization": share,
     }
     said = [f"--{name}={value}" for name, value in options.items() if value != ""]
-    # The first turns code from the model's directory off (FastChat's option is inverted); the second keeps what people
+    # The first turns off code from the model's directory (FastChat's option is inverted). The second keeps what people
     # ask out of the journal.
     return ["-m", "fastchat.serve.vllm_worker", *said, "--trust_remote_code", "--disable-log-requests"]
 
 
 def backend_faults(stack: dict[str, Any], instances: list[dict], cards: list[dict]) -> list[str]:
-    """Return one sentence for each wish that vLLM does not grant; [] where transformers serves, or nothing is wrong.
+    """Return one sentence for each option that vLLM does not support; [] where transformers serves, or without fault.
 
     ``instances`` are planned ones (index, device, num_gpus, load_8bit, dtype, max_gpu_memory, gpus: their indices),
     ``cards`` the host's GPUs as gpu_facts tells them.

@@ -1,4 +1,4 @@
-"""The table of the faults. Each is a small function that hurts the fleet, in the file of what it hurts.
+"""The table of faults. Each is a small function, in the file of the part of the fleet that it hurts.
 
 A fault calls ``stage.begins()`` right before it hurts and ``stage.lifted()`` when it lets go of what it holds. It
 returns what there is to say of it, '' when all went as it should. ``before`` and ``after`` are run without load.

@@ -1,4 +1,4 @@
-"""What an operator does under load: updates, rolls back, rebuilds a host, publishes onto a full disk."""
+"""Operations under load: an update, a rollback, a rebuild of a host, and publishing onto a full disk."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from testbed.chaos.hosts import WORKERS
 from testbed.chaos.stage import Stage
 
 MODEL = "/srv/fastchat/models/smollm2-demo"
-ROOM_MB = 1600  # enough for base, delta and result: with less, the role refuses before it writes a byte
+ROOM_MB = 1600  # enough for base, delta and result; with less, the role refuses before it writes a byte
 
 
 def other_release(stage: Stage) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A site without a way out: its own fleet, bare at the start, gone at the end."""
+"""A site without internet access: its own fleet, bare at the start and removed at the end."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""One bundle, then hosts from whose network nothing leads out: provisioned from the bundle alone, up to the answer."""
+"""Hosts on a network without a way to the outside are provisioned from one bundle alone, up to the answer."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ HOSTS = ["ctl01", "gpu01"]
 
 
 def said(runner):
-    return "\n".join(map(str, messages(runner, "Bundle | Say what it is").values()))
+    return "\n".join(map(str, messages(runner, "Bundle | Say what the bundle holds").values()))
 
 
 def test_check_mode_says_how_much_and_writes_nothing(site):

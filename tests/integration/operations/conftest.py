@@ -1,4 +1,4 @@
-"""A fleet of the tests' own that serves; gone at the end."""
+"""A serving fleet of the tests' own, removed at the end."""
 
 import os
 

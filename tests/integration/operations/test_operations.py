@@ -176,7 +176,7 @@ def test_pruning_takes_what_is_old_and_says_how_much(site):
     assert runner.rc == 0, words(runner)
     assert site.on("gpu01", "ls", f"{MODEL}/releases").split() == [current(site)[0]]
     assert site.on("gpu01", "ls", "/srv/fastchat/staging", check=False) == ""
-    said = " ".join(messages(runner, "Prune | Say what")["gpu01"])
+    said = " ".join(messages(runner, "Prune | Say what is removed")["gpu01"])
     assert "MiB were freed." in said and "staging /srv/fastchat/staging/gone (2.9 MiB)" in said
     again = site.run("playbooks/prune.yml", prune_keep=1)
     assert again.rc == 0 and changed(again) == []

@@ -1,4 +1,4 @@
-"""A host with CentOS 7's identity, bare at the start, gone at the end."""
+"""A host with CentOS 7's identity, bare at the start and removed at the end."""
 
 import os
 

@@ -16,7 +16,7 @@ STAND_IN = "stand-in-for-kernel-devel-1-1.el7.x86_64.rpm"
 
 
 def said(runner):
-    return "\n".join(map(str, messages(runner, "Bundle | Say what it is").values()))
+    return "\n".join(map(str, messages(runner, "Bundle | Say what the bundle holds").values()))
 
 
 def of_items(runner):
@@ -91,7 +91,7 @@ def test_the_bundle_has_packages_keys_and_metadata_and_a_second_run_fetches_noth
 def test_a_damaged_package_is_brought_again(site):
     before = site.manifest()
     (PACKAGES / GIT).unlink()
-    (PACKAGES / GIT).write_bytes(b"rot")
+    (PACKAGES / GIT).write_bytes(b"bad")
     runner = site.bundle()
     assert runner.rc == 0, words(runner)
     assert site.files()[f"packages/centos7/{GIT}"] and site.manifest() == before
@@ -127,7 +127,7 @@ def test_check_mode_on_a_bare_host_changes_nothing(site):
     was = site.on("cat", "/etc/dnf/dnf.conf")
     runner = site.play("playbooks/mirror.yml", "--check")
     assert runner.rc == 0, words(runner)
-    assert (HOST, "Rpm | The repository") in changed(runner)
+    assert (HOST, "Rpm | Write the repository") in changed(runner)
     assert site.on("cat", "/etc/dnf/dnf.conf") == was
     assert site.on("ls", "/etc/fastchat-bundle.repos.d", check=False) == ""
 

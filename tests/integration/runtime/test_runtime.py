@@ -1,4 +1,4 @@
-"""A pinned interpreter, a wheel from a URL and FastChat from git: each is refused in words, built, then unchanged."""
+"""A pinned interpreter, a wheel from a URL and FastChat from git are refused in words, built, and then unchanged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A small fleet and an outsider, bare at the start, gone at the end."""
+"""A small fleet and an outsider, bare at the start and removed at the end."""
 
 import os
 

@@ -1,5 +1,5 @@
 # ruff: noqa: F821  (`asked` is put before this script, which runs on a host)
-"""Print where the given secrets stand on this host: processes, journal, and files with their modes and owners."""
+"""Print where the given secrets appear on this host: processes, journal, and files with their modes and owners."""
 
 import glob
 import grp

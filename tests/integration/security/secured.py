@@ -1,4 +1,4 @@
-"""The fleet of the security tests: ``site.yml`` over it, and what an outsider asks of it."""
+"""The fleet of the security tests: run ``site.yml`` over it, and send requests to it from an outsider."""
 
 import json
 import os

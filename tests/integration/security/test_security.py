@@ -1,4 +1,4 @@
-"""One life of a fleet behind its gateway, in order: refused, set up, scanned, asked without key, rotated, attacked."""
+"""One fleet behind its gateway, in order: refused, set up, scanned, asked without a key, keys rotated, attacked."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A fleet of the tests' own, bare at the start, gone at the end."""
+"""A fleet of the tests' own, bare at the start and removed at the end."""
 
 import os
 

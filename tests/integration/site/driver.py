@@ -1,4 +1,4 @@
-"""``site.yml`` and other playbooks driven over the tests' own fleet by ansible-runner, and what its events say."""
+"""Run ``site.yml`` and other playbooks over the tests' own fleet by ansible-runner, and read its events."""
 
 import os
 import signal

@@ -15,17 +15,17 @@ GATEWAY_DONE = {
     "Install | Install nginx",
     "Certificate | Make it",
     "Configure | Try it",
-    "Configure | Lay it beside",
+    "Configure | Put it beside the current one",
     "Configure | Point current to it",
     "Configure | Remove them",
     "Serve | Read what is current",
 }
 ASKED_BY_THE_CONTROLLER = {
-    "Ask | Through the API, whole and streamed",
-    "Ask | For each gateway's certificate",
-    "Ask | Through each gateway",
+    "Ask | Ask through the API, whole and streamed",
+    "Ask | Read each gateway's certificate",
+    "Ask | Ask through each gateway",
 }
-START = "Start | Enabled, running with what is written, and answering"
+START = "Start | Run it with the written settings and wait for its health checks"
 BUILDERS = str(Path(__file__).with_name("builders.yml"))
 
 
@@ -94,7 +94,7 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
     runner = site.run()
     assert runner.rc == 0, words(runner)
     assert changed(runner) == []
-    # Building, mending, fetching, converting, publishing are skipped because their outcome is there, distribution
+    # Building, repairing, fetching, converting, publishing are skipped because their outcome is there, distribution
     # because each host makes its own release, a bundle because there is a way out (package_source points at nothing),
     # an interpreter and FastChat from git because nobody asked for them, of the two firewalls one, and what the other
     # has, TLS between the hosts because it is off; nothing else may be.
@@ -129,12 +129,12 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
         == {
             *[(host, "Choose | Hand it on") for host in HOSTS],  # the stack has a name, not auto
             ("ctl01", "Report | The same as JSON on the control node"),
-            *[(host, "Install | What makes CUDA's device files") for host in HOSTS],
-            *[(host, "Install | The sockets that systemd holds") for host in HOSTS],
-            *[(host, "Install | Git and git-lfs from the distribution") for host in HOSTS[1:]],
+            *[(host, "Install | Write the unit that makes CUDA's device files") for host in HOSTS],
+            *[(host, "Install | Write the sockets that systemd holds") for host in HOSTS],
+            *[(host, "Install | Install git and git-lfs from the distribution") for host in HOSTS[1:]],
             *[(host, "Install | Rehearse it") for host in HOSTS],
             *[("ctl01", task) for task in GATEWAY_DONE],
-            ("ctl01", "Ask | Through the command line"),
+            ("ctl01", "Ask | Ask through the command line"),
             *[(host, task) for host in HOSTS[1:] for task in ASKED_BY_THE_CONTROLLER],
         }
     )
@@ -152,7 +152,7 @@ def test_a_changed_setting_restarts_its_service_only(site):
     runner = site.run("--tags=services", "--limit=gpu02", fastchat_worker_heartbeat_seconds=11)
     assert runner.rc == 0, words(runner)
     assert changed(runner) == [
-        ("gpu02", "Install | What the services start with"),
+        ("gpu02", "Install | Write what the services start with"),
         ("gpu02", START),
     ]
     assert len(changed(site.run("--tags=services", "--limit=gpu02"))) == 2  # the setting goes back
@@ -171,18 +171,18 @@ def test_a_service_that_does_not_come_up_fails_with_its_journal(site):
 def test_before_the_mend_the_chat_runs_to_the_limit(site):
     """The planted fault is real: the same weights with the delta's own special tokens do not stop."""
     script = f"""
-        set -e; rm -rf /srv/unmended; mkdir /srv/unmended; cp {CURRENT}/* /srv/unmended/; cd /srv/unmended
+        set -e; rm -rf /srv/unrepaired; mkdir /srv/unrepaired; cp {CURRENT}/* /srv/unrepaired/; cd /srv/unrepaired
         sed -i 's/"eos_token": "<|im_end|>"/"eos_token": "<|endoftext|>"/' tokenizer_config.json special_tokens_map.json
         chmod -R a+rX .
-        sed 's|/srv/fastchat/models/$model/current|/srv/unmended|' /usr/local/bin/fastchat-chat > chat; chmod +x chat
+        sed 's|/srv/fastchat/models/$model/current|/srv/unrepaired|' /usr/local/bin/fastchat-chat > chat; chmod +x chat
     """
     site.on("gpu01", "bash", "-c", script)
     question = "echo 'What is the capital of France?' | %s --temperature 0 --max-new-tokens 40"
-    mended = site.on("gpu01", "bash", "-c", question % "fastchat-chat")
-    unmended = site.on("gpu01", "bash", "-c", question % "/srv/unmended/chat")
-    site.on("gpu01", "rm", "-r", "/srv/unmended")
-    assert "Paris" in mended and "Paris" in unmended
-    assert len(unmended) > 2 * len(mended), unmended
+    repaired = site.on("gpu01", "bash", "-c", question % "fastchat-chat")
+    unrepaired = site.on("gpu01", "bash", "-c", question % "/srv/unrepaired/chat")
+    site.on("gpu01", "rm", "-r", "/srv/unrepaired")
+    assert "Paris" in repaired and "Paris" in unrepaired
+    assert len(unrepaired) > 2 * len(repaired), unrepaired
 
 
 @pytest.mark.parametrize("method", ["http", "rsync", "p2p"])
@@ -243,7 +243,7 @@ def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
     back = site.releases()
     assert back[0] == back[1] and back[0] not in was
     assert {task.split(" | ")[0] for host, task in set(changed(runner)) - flips} == {"Install", "Start"}
-    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to stay" in task}
+    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to keep" in task}
     assert sorted(said) == ["gpu01", "gpu02"]
     for old, new in zip(was, back, strict=True):
         digests = [Path(target).name for target in (old, new)]
@@ -267,7 +267,7 @@ def test_the_runtime_rolls_back_to_the_newest_other_environment(site):
     assert {site.on(host, "readlink", env).strip() for host in HOSTS} == {"envs/cpu-000000000000"}
     restarted = [host for host, task in changed(runner) if task == START]
     assert sorted(restarted) == ["ctl01", "ctl01", "gpu01", "gpu02"]
-    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to stay" in task}
+    said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to keep" in task}
     assert sorted(said) == HOSTS
     assert f"was {Path(was).name}, is cpu-000000000000." in said["ctl01"]
     assert "set fastchat_stack to cpu, and what has changed since (its lock in files/locks" in said["ctl01"]
@@ -278,9 +278,9 @@ def test_the_runtime_rolls_back_to_the_newest_other_environment(site):
     assert changed(site.run()) == []
 
 
-def test_a_damaged_tokenizer_is_mended_without_fetching_weights(site):
-    rot = f"cd {CURRENT}/ && cp special_tokens_map.json /srv/was && printf x >> special_tokens_map.json"
-    site.on("gpu01", "bash", "-c", rot)
+def test_a_damaged_tokenizer_is_repaired_without_fetching_weights(site):
+    damage = f"cd {CURRENT}/ && cp special_tokens_map.json /srv/was && printf x >> special_tokens_map.json"
+    site.on("gpu01", "bash", "-c", damage)
     runner = site.run("--tags=weights")
     assert runner.rc == 0, words(runner)
     assert {host for host, _task in changed(runner)} == {"gpu01"}
@@ -291,13 +291,13 @@ def test_a_damaged_tokenizer_is_mended_without_fetching_weights(site):
     assert changed(site.run("--tags=weights")) == []
 
 
-def test_a_damaged_release_is_found_and_mended_while_the_rest_stays(site):
-    rot = f"""
+def test_a_damaged_release_is_found_and_repaired_while_the_rest_stays(site):
+    damage = f"""
         set -e; cd {CURRENT}/; cp -p model.safetensors /srv/was
         printf x | dd of=model.safetensors bs=1 seek=200000000 conv=notrunc status=none
         touch -r /srv/was model.safetensors
     """
-    site.on("gpu01", "bash", "-c", rot)
+    site.on("gpu01", "bash", "-c", damage)
     assert changed(site.run("--tags=weights")) == []  # size and time are unchanged, so only reading finds the damage
     runner = site.run("--tags=weights", vicuna_weights_verify="full")
     assert runner.rc == 0, words(runner)

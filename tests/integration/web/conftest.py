@@ -1,4 +1,4 @@
-"""A fleet of the tests' own with a page, from bare to answering; gone at the end."""
+"""A fleet of the tests' own with a page, provisioned from bare hosts and removed at the end."""
 
 import os
 from pathlib import Path

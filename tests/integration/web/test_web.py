@@ -1,4 +1,4 @@
-"""The page: a chat through it, what it says where no worker is, what it keeps, and what it does not show."""
+"""The page carries a chat, says when no worker serves, keeps only what it may, and hides gradio's other routes."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What systemd itself says of the installed units, and what a process in one of them can and can not do."""
+"""systemd accepts the installed units, and a process in one of them can do only what it may."""
 
 import json
 import re

@@ -91,7 +91,7 @@ def test_with_the_operators_word_it_reboots_and_goes_on(host, converge):
         done.set()
         thread.join()
     assert told["failed"] == []
-    assert "Reboot | Now" in told["changed"]
+    assert "Reboot | Reboot now" in told["changed"]
     assert told["facts"]["nvidia_driver_reboot_required"] is False
     deadline = time.monotonic() + 30
     while fleet.podman("exec", name, "systemctl", "is-active", "nvidia-persistenced", check=False) != "active":

@@ -1,4 +1,4 @@
-"""gpu02 under nine names, each of which wants what must be refused: one sentence each, and the machine is unchanged."""
+"""gpu02 has nine names with settings that must be refused: each gives one sentence and changes nothing."""
 
 import re
 

@@ -80,21 +80,21 @@ def test_services_leave_no_log_files(host):
 
 
 def test_before_the_mend_the_chat_runs_to_the_limit_and_after_it_stops(host, verdict):
-    """The same weights, once with the end token that the delta came with, once mended: of this stack's own FastChat."""
+    """The same weights, once with the delta's own end token, and once repaired, in this stack's own FastChat."""
     (model,) = verdict["models"]
     question, current = verdict["ways"]["API"]["question"], f"/srv/fastchat/models/{model}/current"
     # The model's name stays in the path: FastChat chooses the template by it where the worker is given none.
-    other = f"/srv/unmended/{model}"
-    host.check_output(f"mkdir -p {other} && cp -rL {current} {other}/ && chmod -R a+rX /srv/unmended")
+    other = f"/srv/unrepaired/{model}"
+    host.check_output(f"mkdir -p {other} && cp -rL {current} {other}/ && chmod -R a+rX /srv/unrepaired")
     for name in FILES:
         assert '"eos_token": "<|im_end|>"' in host.file(f"{other}/current/{name}").content_string
         swap = 's/"eos_token": "<|im_end|>"/"eos_token": "<|endoftext|>"/'
         host.check_output(f"sed -i '{swap}' {other}/current/{name}")
     swap = f"s|/srv/fastchat/models/$model/current|{other}/current|"
-    host.check_output(f"sed '{swap}' /usr/local/bin/fastchat-chat > /srv/unmended/chat")
-    host.check_output("chmod +x /srv/unmended/chat")
-    mended = chat(host, question)
-    unmended = chat(host, question, "/srv/unmended/chat")
-    host.check_output("rm -r /srv/unmended")
-    assert "Paris" in mended and "Paris" in unmended
-    assert len(unmended) > 2 * len(mended), unmended
+    host.check_output(f"sed '{swap}' /usr/local/bin/fastchat-chat > /srv/unrepaired/chat")
+    host.check_output("chmod +x /srv/unrepaired/chat")
+    repaired = chat(host, question)
+    unrepaired = chat(host, question, "/srv/unrepaired/chat")
+    host.check_output("rm -r /srv/unrepaired")
+    assert "Paris" in repaired and "Paris" in unrepaired
+    assert len(unrepaired) > 2 * len(repaired), unrepaired

@@ -1,4 +1,4 @@
-"""Package repositories of a bundle are signed, and whole only as they were made."""
+"""Package repositories of a bundle are signed, and count as whole only when nothing in them changed."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ def test_the_index_is_signed_and_a_changed_one_is_refused_by_gpgv(tmp_path):
     signed = repository / "InRelease"
     signed.write_text(signed.read_text().replace("Origin: fastchat-fleet", "Origin: somebody-else"))
     assert subprocess.run(check, capture_output=True, check=False).returncode != 0
-    (repository / "hello_1_all.deb").write_bytes(b"rot")
+    (repository / "hello_1_all.deb").write_bytes(b"bad")
     assert bundle_debs.complete(str(repository), bundle_debs.request_text(system, ["hello"])) == 0
 
 

@@ -1,4 +1,4 @@
-"""What a bundle must hold follows from the inventory, and hosts take models from it."""
+"""The content of a bundle follows from the inventory, and hosts take models from it."""
 
 from pathlib import Path
 

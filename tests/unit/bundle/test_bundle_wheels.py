@@ -1,4 +1,4 @@
-"""A bundle holds the wheels that a lock wants, for the Python and glibc of the hosts."""
+"""A bundle has the wheels of a lock, for the Python and glibc of the hosts."""
 
 import hashlib
 import os
@@ -88,7 +88,7 @@ def test_a_damaged_wheel_is_brought_again_and_a_stale_one_removed(near, tmp_path
     bundle_wheels.ensure(lock_of(sums), str(dest), TARGET, [str(folder)])
     damaged = dest / "pure-2.0-py3-none-any.whl"
     damaged.unlink()
-    damaged.write_bytes(b"rot")
+    damaged.write_bytes(b"bad")
     wheel(dest, "old", "1.0", "py3-none-any")
     assert bundle_wheels.ensure(lock_of(sums), str(dest), TARGET, [str(folder)], check_mode=True)["changed"]
     assert bundle_wheels.ensure(lock_of(sums), str(dest), TARGET, [str(folder)])["changed"]

@@ -1,4 +1,4 @@
-"""What a conversion decides, and what it refuses, before it writes."""
+"""A conversion decides and refuses before it writes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""How a target comes to be, or stays as it was: whole models that need no arithmetic."""
+"""A target is made, or stays as it was. These are whole models, which need no arithmetic."""
 
 import hashlib
 import os

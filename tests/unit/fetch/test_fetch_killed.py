@@ -1,4 +1,4 @@
-"""Those who wait see how far a fetch is; a killed one leaves nothing but what the next one uses."""
+"""A fetch shows its progress, and a killed one leaves only files that the next one uses."""
 
 import contextlib
 import io

@@ -140,7 +140,7 @@ def test_a_part_now_and_the_rest_later(hub, tmp_path, kind):
     assert set(files_below(dest)) == {"config.json", "sub/b.bin"} and second["changed"]
     assert second["bytes_fetched"] == (0 if kind == "path" else 2_000_000)
     (dest / "sub/b.bin").unlink()  # or a hard link's source would change too
-    (dest / "sub/b.bin").write_bytes(b"rotten")
+    (dest / "sub/b.bin").write_bytes(b"broken")
     hub.seen.clear()
     whole = fetch(source, str(dest), QUICK)
     assert files_below(dest) == everything and whole["changed"] and set(whole["files"]) == set(everything)

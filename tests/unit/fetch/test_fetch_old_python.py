@@ -1,4 +1,4 @@
-"""What runs under the system Python of target hosts is parsed as that Python parses it."""
+"""Files that run under the system Python of hosts are valid for that Python."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a source or a server has wrong is refused in one sentence."""
+"""Each fault of a source or a server is refused in one sentence."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A fetch that was cut goes on at its byte, and tries again what may help."""
+"""A fetch that was cut resumes at its byte, and is retried where that may help."""
 
 import hashlib
 import random

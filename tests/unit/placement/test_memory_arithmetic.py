@@ -1,4 +1,4 @@
-"""What a worker needs of memory, by the facts of the models as they are described."""
+"""The memory that a worker needs is computed from the descriptions of the models."""
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.needs import (

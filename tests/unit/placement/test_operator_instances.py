@@ -1,4 +1,4 @@
-"""The workers that an operator lists: they are checked, and taken as they are."""
+"""The workers that an operator lists are checked and used as they are."""
 
 import pytest
 

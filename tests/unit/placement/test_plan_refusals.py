@@ -1,4 +1,4 @@
-"""What can not run on a host is refused, with the arithmetic and with what helps."""
+"""A plan that can not run on a host is refused with the arithmetic and with what helps."""
 
 import itertools
 

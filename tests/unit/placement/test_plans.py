@@ -1,4 +1,4 @@
-"""Plans from what nvidia-smi said on real machines, and from the models as they are described."""
+"""Plans are made from recorded outputs of nvidia-smi and from the descriptions of the models."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The choice of a stack: the named cases, and what must hold for every host."""
+"""A stack is chosen for a host: named cases, and rules that hold for every host."""
 
 import itertools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a host's variables ask of placement: models, the room for them, and the options of role fastchat_worker."""
+"""A host's variables become the input of placement: models, room for them, and options of role fastchat_worker."""
 
 import yaml
 from ansible.parsing.dataloader import DataLoader

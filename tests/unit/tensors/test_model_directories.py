@@ -1,4 +1,4 @@
-"""A model directory is what its index says and its shards hold, and nothing outside of it is read."""
+"""A model directory is read by its index and shards, and nothing outside of it is read."""
 
 import json
 import os
