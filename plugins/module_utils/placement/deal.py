@@ -60,6 +60,20 @@ def counted(host: Host, needs: dict[str, Need], asked: dict[str, int]) -> Option
     return taken
 
 
+def too_much(host: Host, needs: dict[str, Need], asked: dict[str, int]) -> str:
+    """Return what is asked for and does not fit, in words: a total where all GPUs are alike, else by kind of GPU."""
+    told, total = [], 0
+    for name, count in asked.items():
+        each = host.gpus_each(needs[name])
+        kinds = [f"{size} x {host.cards[host.groups[n][0]]['name']}" for n, size in host.sizes(needs[name]).items()]
+        on = str(each) if len(host.groups) == 1 else " or ".join(kinds) or f"{each} unlike GPUs"
+        told.append(f"{max(count, 1)} x {name} on {on}")
+        total += max(count, 1) * each
+    if len(host.groups) == 1:
+        return f"{' and '.join(told)} take {total} GPUs and {host.here()}: lower"
+    return f"{' and '.join(told)} need more than there is: {host.here()}. Lower"
+
+
 def next_gpus(free: list[int], count: int, size: int) -> list[int]:
     """Return the next GPUs for an instance: an aligned block where one is free, which keeps it on one side of a host.
 
@@ -85,12 +99,9 @@ def deal(host: Host, needs: dict[str, Need]) -> tuple[list[Instance], list[str]]
     asked = {model["name"]: int(model.get("instances") or 0) for model in host.models}
     taken = counted(host, needs, asked)
     if taken is None:
-        sizes = {name: host.gpus_each(needs[name]) for name in asked}
-        told = [f"{max(count, 1)} x {name} on {sizes[name]}" for name, count in asked.items()]
-        total = sum(max(count, 1) * sizes[name] for name, count in asked.items())
         return [], [
-            f"{' and '.join(told)} take {total} GPUs and {host.here()}: lower fastchat_worker_shares, name fewer"
-            " models in fastchat_models, or say in fastchat_worker_instances which models share a GPU."
+            f"{too_much(host, needs, asked)} fastchat_worker_shares, name fewer models in"
+            " fastchat_models, or say in fastchat_worker_instances which models share a GPU."
         ]
     free = {number: list(group) for number, group in enumerate(host.groups)}
     found: list[Instance] = []
