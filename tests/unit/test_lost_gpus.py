@@ -82,7 +82,8 @@ def test_the_others_are_asked_one_by_one_where_a_lost_gpu_ends_the_answer(tmp_pa
 
     def ask(command, seconds):
         if "-i" in command:
-            return 0, answers[command[-1]]
+            said = answers[command[-1]]
+            return (0, said) if said else (None, "")
         return 15, "Unable to determine the device handle for GPU0000:3B:00.0: Unknown Error\n"
 
     facts = gather("/x", ask=ask, root=host_with(tmp_path, cards))
@@ -92,6 +93,12 @@ def test_the_others_are_asked_one_by_one_where_a_lost_gpu_ends_the_answer(tmp_pa
         ("0000:3B:00.0", "Unknown Error"),
     ]
     assert (facts["fault"], facts["count"], facts["driver"]) == ("", 2, "535.129.03")
+    # One that hangs when it is asked alone is not forgotten, and one that no driver has is none of ours.
+    answers["0000:35:00.0"] = ""
+    facts = gather("/x", ask=ask, root=str(tmp_path))
+    assert [gpu["lost"] for gpu in facts["gpus"]] == ["", "no answer", "Unknown Error"]
+    (tmp_path / "sys/bus/pci/devices/0000:35:00.0/driver").unlink()
+    assert [gpu["lost"] for gpu in gather("/x", ask=ask, root=str(tmp_path))["gpus"]] == ["", "Unknown Error"]
 
 
 def test_a_lost_gpu_among_others_has_its_place_and_the_others_are_told():

@@ -20,6 +20,8 @@ def gpu_faults(host: str, gpus: dict) -> list[str]:
             faults.append(f"{name} does not tell {unreadable}: look for Xid in the kernel log, and reset it.")
         for verdict in card.get("verdicts") or []:
             faults.append(f"{name} is not well by its driver ({verdict}): reset it or reboot the host.")
+        if card.get("mig_mode"):
+            faults.append(f"{name} is in MIG mode, and workers use whole GPUs: end its MIG mode.")
         if errors:
             faults.append(f"{name} had {errors} memory errors that ECC could not correct since the driver was loaded.")
         if retired.get("pending") or rows.get("pending"):

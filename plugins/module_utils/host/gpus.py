@@ -91,11 +91,12 @@ def without_tool(module, cards):
 def one_by_one(tool, output, cards, seconds, ask):
     """Return what nvidia-smi printed, and what it says of each card that is not lost when asked for it alone."""
     lost = [bus_order(bus) for bus, _why in lost_of(output)]
-    for address, _driver in cards:
-        if bus_order(address) not in lost:
-            status, said = ask([tool, "-q", "-i", address], seconds)
-            if status is not None and "Product Name" in said:
-                output += "\n" + said
+    for address, driver in cards:
+        if driver == "nvidia" and bus_order(address) not in lost:
+            _status, said = ask([tool, "-q", "-i", address], seconds)
+            if "Product Name" not in said and not lost_of(said):
+                said = "Unable to determine the device handle for GPU %s: no answer" % address
+            output += "\n" + said
     return output
 
 

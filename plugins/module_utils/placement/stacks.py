@@ -100,7 +100,8 @@ def gpu_reasons(stack: Stack, found: dict[str, Any], wish: Wish) -> list[str]:
         if not runs_on(stack["compute_capabilities"], capability):
             reasons.append(
                 f"{card} has compute capability {capability}, stack {name} (CUDA {stack['cuda']}) holds code for"
-                f" {', '.join(stack['compute_capabilities'])}: set fastchat_stack to another."
+                f" {', '.join(stack['compute_capabilities'])}: set fastchat_stack to another"
+                + (", or list other GPUs in fastchat_worker_instances." if len(cards) > 1 else ".")
             )
         if wish.get("dtype") == "bfloat16" and version(capability) < BFLOAT16_FROM:
             reasons.append(f"{card} has compute capability {capability}, bfloat16 needs 8.0: use float16.")

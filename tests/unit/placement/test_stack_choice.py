@@ -222,6 +222,16 @@ def choice_of(choice):
     return next(stack for stack in STACKS if stack["name"] == choice["stack"])
 
 
+def test_a_card_that_no_worker_gets_decides_nothing_about_the_stack():
+    old = {**machine(A100)["gpus"][0], "name": "Quadro K620", "compute_capability": "5.0"}
+    mixed = machine(A100, "580.126.09")
+    mixed = {**mixed, "gpus": [old, *mixed["gpus"]], "count": 3}
+    assert resolve(STACKS, host(mixed, **NEW), {**wish(), "cards": [1, 2]})["stack"] == "turing-plus"
+    (reason,) = stack_reasons(choice_of({"stack": "turing-plus"}), host(mixed, **NEW), {**wish(), "cards": [0, 1, 2]})
+    assert reason.startswith("Quadro K620 has compute capability 5.0, stack turing-plus")
+    assert reason.endswith("set fastchat_stack to another, or list other GPUs in fastchat_worker_instances.")
+
+
 def test_versions_are_compared_as_numbers():
     assert version("2.9") < version("2.17") < version("2.28")
     assert version("440.33") < version("440.33.01") < version("440.100")

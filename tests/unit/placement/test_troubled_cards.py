@@ -1,6 +1,7 @@
 """A card in trouble is named by its address, with what to do, and left out; the others are planned."""
 
 import pytest
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.faults import gpu_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import gather
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import facts_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.health import gpu_notes
@@ -91,6 +92,18 @@ def test_each_form_of_unreadable_says_what_helps():
     }
     for value, remedy in helps.items():
         assert remedy in seven_of(changed(EIGHT, 3, TOTAL, value))
+
+
+def test_the_status_of_the_fleet_names_it_too():
+    text = changed(changed(A100, 1, ("MIG Mode", "Current"), "Enabled"), 1, TOTAL, "ERR!")
+    text = added(text, 1, ("Product Name",), "    GPU Recovery Action                   : Reboot")
+    who = "gpu01: GPU 1 (00000000:35:00.0)"
+    assert gpu_faults("gpu01", gpus_of(text)) == [
+        f"{who} does not tell total memory (ERR!): look for Xid in the kernel log, and reset it.",
+        f"{who} is not well by its driver (GPU Recovery Action: Reboot): reset it or reboot the host.",
+        f"{who} is in MIG mode, and workers use whole GPUs: end its MIG mode.",
+    ]
+    assert gpu_faults("gpu01", gpus_of(A100)) == []
 
 
 def test_a_whole_section_that_can_not_be_read():
