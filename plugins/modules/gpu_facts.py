@@ -15,6 +15,11 @@ description:
 options:
   nvidia_smi: {description: Path of nvidia-smi; looked up in PATH when empty., type: str, default: ''}
   timeout: {description: Seconds for each call of nvidia-smi; a GPU that hangs never answers., type: int, default: 60}
+  capabilities:
+    description:
+      - Names of products by compute capability (files/gpus.yml), for drivers that can not be asked.
+    type: dict
+    default: {}
 author: [fastchat-fleet]
 """
 EXAMPLES = r"""
@@ -23,13 +28,15 @@ EXAMPLES = r"""
   register: found
 """
 RETURN = r"""
-count: {description: Number of GPUs that the driver sees., type: int, returned: always}
+count: {description: Number of GPUs that the driver sees and that are not lost., type: int, returned: always}
 driver: {description: The driver's version., type: str, returned: always, sample: 550.127.05}
 cuda: {description: The newest CUDA that this driver supports by itself., type: str, returned: always, sample: '12.4'}
 gpus:
   description:
-    - 'For each GPU: name, uuid, bus, memory_mb, memory_used_mb, compute_capability, persistence_mode, mig_mode,
-      ecc_mode, ecc_uncorrected (volatile, aggregate), retired_pages (single_bit, double_bit, pending), remapped_rows
+    - 'For each GPU: name, uuid, bus, lost (the driver''s words when it fell off the bus), unreadable (what nvidia-smi
+      could not read of it), verdicts (what the driver advises to do with it), memory_mb, memory_used_mb,
+      compute_capability, persistence_mode, mig_mode, mig_devices (how many instances it is cut into), ecc_mode,
+      ecc_uncorrected (volatile, aggregate), retired_pages (single_bit, double_bit, pending), remapped_rows
       (correctable, uncorrectable, pending, failed), cpus (beside it, such as 0-11,24-35), numa_node. Null stands for
       what the card or the driver does not have.'
   type: list
@@ -47,11 +54,17 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import ga
 
 def main():
     """Map arguments onto the questions."""
-    spec = {"nvidia_smi": {"type": "str", "default": ""}, "timeout": {"type": "int", "default": 60}}
+    spec = {
+        "nvidia_smi": {"type": "str", "default": ""},
+        "timeout": {"type": "int", "default": 60},
+        "capabilities": {"type": "dict", "default": {}},
+    }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     tool = module.params["nvidia_smi"] or module.get_bin_path("nvidia-smi") or ""
     try:
-        module.exit_json(changed=False, **gather(tool, module.params["timeout"]))
+        module.exit_json(
+            changed=False, **gather(tool, module.params["timeout"], capabilities=module.params["capabilities"])
+        )
     except OSError as error:
         module.fail_json(msg="%s can not be run: %s." % (tool, error.strerror))
 

@@ -9,6 +9,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.placement.plan impo
 
 from testbed.paths import CLONE
 
+CAPABILITIES = yaml.safe_load((CLONE / "files" / "gpus.yml").read_text())["capabilities"]
 MODELS = CLONE / "files" / "models"
 RECORDED = CLONE / "tests" / "unit" / "fixtures" / "nvidia-smi"
 V100_32, V100_16 = "v100-sxm2-32gb_418.67.txt", "v100-sxm2-16gb-x8_550.127.05.txt"
@@ -21,7 +22,7 @@ def model(name):
 
 def host(recording=V100_32, count=8, topo="topo_v100-sxm2-x8_440.33.01.txt"):
     """Return what gpu_facts says of a host with some GPUs, each as the recording's first."""
-    card = facts_of((RECORDED / recording).read_text())["gpus"][0]
+    card = facts_of((RECORDED / recording).read_text(), CAPABILITIES)["gpus"][0]
     beside = affinity_of((RECORDED / topo).read_text()) if topo else {}
     absent = {"cpus": None, "numa_node": None}
     cards = [{**copy.deepcopy(card), **beside.get(f"GPU{index}", absent)} for index in range(count)]

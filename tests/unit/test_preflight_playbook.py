@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.recordings import changed
+
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
 FAULT = yaml.safe_load((RECORDED / "faults.yml").read_text())[0]
@@ -129,6 +131,34 @@ def test_the_plan_is_printed_below_the_table_and_told_as_json(checked):
     assert said["gpu01"]["plan"]["instances"][0]["cpus"].startswith("0 1 2 ")
     assert said["gpu02"]["plan"]["instances"] == said["ctl01"]["plan"]["instances"] == []
     assert [one["port"] for one in said["gpu03"]["plan"]["instances"]] == [21002]
+
+
+def test_cards_in_trouble_and_a_small_one_are_named_below_the_table_and_the_others_serve(fleet, tmp_path):
+    text = (RECORDED / "v100-sxm2-16gb-x8_550.127.05.txt").read_text()
+    for keys, value in ((("Product Name",), "Quadro K620"), (("FB Memory Usage", "Total"), "2048 MiB")):
+        text = changed(text, 0, keys, value)
+    text = changed(text, 3, ("FB Memory Usage", "Total"), "Unknown Error")
+    start, end = text.index("GPU 00000000:00:09.0\n"), text.index("GPU 00000000:00:0A.0\n")
+    lost = "Unable to determine the device handle for GPU0000:00:09.0: Unknown Error\n"
+    smi = standin(tmp_path / "gpu04", q=text[:start] + text[end:] + lost)
+    gpu04 = {"preflight_nvidia_smi": smi, "fastchat_runtime_python": python_of(tmp_path, "3.11.2")}
+    (tmp_path / "more.yml").write_text(yaml.safe_dump({"workers": {"hosts": {"gpu04": gpu04}}}))
+    _status, output, said = fleet("-i", tmp_path / "more.yml", "--limit=gpu04")
+    verdict = said["gpu04"]
+    assert verdict["stack"] == "v100-torch210"  # which has no code for the Quadro's 5.0
+    assert [one["gpus"] for one in verdict["plan"]["instances"]] == [[1, 2], [6, 7]]
+    for sentence in (
+        "gpu04, plan: GPU 3 is left out: GPU 00000000:00:07.0 has a fault: nvidia-smi can not read its total memory",
+        "gpu04, plan: GPU 5 is left out: GPU 0000:00:09.0 is lost (Unknown Error): reboot the host;",
+        "gpu04, plan: GPU 0 (00000000:00:04.0, Quadro K620) is left out: 1 x Quadro K620 with 2048 MiB can not hold",
+        "gpu04, plan: GPU 4 idle",
+    ):
+        assert sentence in output, output
+    assert not any("00:07.0" in fault for fault in verdict["faults"])
+    _status, output, said = fleet(
+        "-i", tmp_path / "more.yml", "--limit=gpu04", "-e", json.dumps({"fastchat_worker_instances": [{"gpus": [3]}]})
+    )
+    assert any("names GPU 3, not fit to serve. GPU 00000000:00:07.0 " in fault for fault in said["gpu04"]["faults"])
 
 
 def test_a_plan_s_ports_are_looked_at_and_several_models_share_a_host_as_asked(fleet):

@@ -13,6 +13,15 @@ def gpu_faults(host: str, gpus: dict) -> list[str]:
         retired, rows = card.get("retired_pages") or {}, card.get("remapped_rows") or {}
         errors = (card.get("ecc_uncorrected") or {}).get("volatile") or 0
         name = f"{host}: GPU {index} ({card.get('bus', '')})"
+        if card.get("lost"):
+            faults.append(f"{name} is lost ({card['lost']}): reboot the host, and look for Xid in its kernel log.")
+        if card.get("unreadable") and not card.get("lost"):
+            unreadable = ", ".join(card["unreadable"])
+            faults.append(f"{name} does not tell {unreadable}: look for Xid in the kernel log, and reset it.")
+        for verdict in card.get("verdicts") or []:
+            faults.append(f"{name} is not well by its driver ({verdict}): reset it or reboot the host.")
+        if card.get("mig_mode"):
+            faults.append(f"{name} is in MIG mode, and workers use whole GPUs: end its MIG mode.")
         if errors:
             faults.append(f"{name} had {errors} memory errors that ECC could not correct since the driver was loaded.")
         if retired.get("pending") or rows.get("pending"):

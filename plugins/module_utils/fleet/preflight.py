@@ -44,7 +44,7 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
 
 def cards_in_words(found: dict) -> str:
     """Return what stands in the table for what gpu_facts found, such as ``8 x Tesla V100-SXM2-32GB``."""
-    names = Counter(gpu["name"] for gpu in found["gpus"])
+    names = Counter(gpu["name"] or "unreadable" for gpu in found["gpus"])
     told = ", ".join(f"{count} x {name}" for name, count in names.items())
     return told or ("broken" if found["fault"] else "no driver" if found["hint"] else "none")
 

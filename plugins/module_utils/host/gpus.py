@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 import time
 
-from .nvidia_smi import affinity_of, capabilities_of, facts_of, fault_of, module_version, topology_of
+from .driver_faults import bus_order, fault_of, lost_of, module_version
+from .nvidia_smi import affinity_of, capabilities_of, facts_of, topology_of
 
 EMPTY = {"count": 0, "driver": "", "cuda": "", "gpus": [], "topology": {}, "pci": [], "fault": "", "hint": ""}
 
@@ -87,10 +88,24 @@ def without_tool(module, cards):
     return facts
 
 
-def gather(tool, seconds=60, root="/", ask=run):
+def one_by_one(tool, output, cards, seconds, ask):
+    """Return what nvidia-smi printed, and what it says of each card that is not lost when asked for it alone."""
+    lost = [bus_order(bus) for bus, _why in lost_of(output)]
+    for address, driver in cards:
+        if driver == "nvidia" and bus_order(address) not in lost:
+            _status, said = ask([tool, "-q", "-i", address], seconds)
+            if "Product Name" not in said and not lost_of(said):
+                said = "Unable to determine the device handle for GPU %s: no answer" % address
+            output += "\n" + said
+    return output
+
+
+def gather(tool, seconds=60, root="/", ask=run, capabilities=()):
     """Return the facts of this host, in the shape of EMPTY; ``tool`` is the path of nvidia-smi, '' when there is none.
 
-    A driver that does not work is no exception: ``fault`` says in one sentence what is wrong.
+    A driver that does not work is no exception: ``fault`` says in one sentence what is wrong. A single card that does
+    not work is none either: its own entry says so, and the others are told. ``capabilities`` is {compute capability:
+    names of products}, for drivers that can not be asked.
     """
     module, cards = loaded_module(root), pci_cards(root)
     if not tool:
@@ -103,18 +118,25 @@ def gather(tool, seconds=60, root="/", ask=run):
             " reboot the host." % seconds
         )
         return facts
-    facts["fault"] = fault_of(output, status, module)
+    if lost_of(output) and "Product Name" not in output:
+        output = one_by_one(tool, output, cards, seconds, ask)
+    if "Product Name" not in output or not lost_of(output):
+        facts["fault"] = fault_of(output, status, module)
     if facts["fault"] and "Product Name" not in output:
         return facts
-    facts.update(facts_of(output))
-    facts["count"] = len(facts["gpus"])
+    facts.update(facts_of(output, capabilities))
+    facts["count"] = sum(1 for gpu in facts["gpus"] if not gpu["lost"])
     status, output = ask([tool, "--query-gpu=uuid,compute_cap", "--format=csv,noheader"], seconds)
-    told = capabilities_of(output) if status == 0 else {}
+    told = capabilities_of(output)
     for gpu in facts["gpus"]:
-        gpu["compute_capability"] = told.get(gpu["uuid"], gpu["compute_capability"])
+        said = told.get(gpu["uuid"], "")
+        if said[:1].isdigit():
+            gpu["compute_capability"] = said
+        elif said:
+            gpu["unreadable"].append("compute capability (%s)" % said)
     status, output = ask([tool, "topo", "-m"], seconds)
     output = output if status == 0 else ""
-    facts["topology"] = topology_of(output) if facts["count"] > 1 else {}
+    facts["topology"] = topology_of(output) if len(facts["gpus"]) > 1 else {}
     beside = affinity_of(output)
     for index, gpu in enumerate(facts["gpus"]):
         gpu.update(beside.get("GPU%d" % index, {"cpus": None, "numa_node": None}))

@@ -10,38 +10,23 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import re
+from collections import OrderedDict
 
-# Compute capability by product name, for drivers that can not be asked. Source: NVIDIA's list "CUDA GPU Compute
-# Capability". The first pattern that is found wins.
-CAPABILITIES = (
-    (r"\bV100|\bTITAN V\b|\bGV100\b", "7.0"),
-    (r"\bA(100|800|30)(?!\d)", "8.0"),
-    (r"\bH(100|200|800|20)(?!\d)|\bGH200\b", "9.0"),
-    (r"\bB(100|200)(?!\d)|\bGB200\b", "10.0"),
-    (r"\bB300(?!\d)|\bGB300\b", "10.3"),
-    (r"\bBlackwell\b|\bRTX 50\d\d\b", "12.0"),
-    (r"\bL(4|40|40S|20|2)\b|\bAda\b|\bRTX 40\d\d\b", "8.9"),
-    (r"\bA(10|10G|10M|16|2|40)\b|\bRTX A\d+|\bRTX 30\d\d\b", "8.6"),
-    (r"\bT4G?\b|\bRTX 20\d\d\b|\bGTX 16\d\d\b|\bQuadro RTX\b|\bTITAN RTX\b|\bT\d{3,4}\b", "7.5"),
-    (r"\bP100\b|\bGP100\b", "6.0"),
-    (r"\bP(4|6|40)\b|\bGTX 10\d\d\b|\bTITAN X[Pp]\b", "6.1"),
-    (r"\bM(4|6|10|40|60)\b", "5.2"),
-    (r"\bK80\b", "3.7"),
-)
-LOST = re.compile(r"Unable to determine the device handle for GPU\s*([0-9A-Fa-f:.]+?):\s+(.*)")
+from .driver_faults import bus_order, lost_of
+from .products import capability_of
 
-
-def capability_of(name):
-    """Return the compute capability of a product, such as 7.0 for Tesla V100-SXM2-32GB; '' for an unknown one."""
-    return next((capability for pattern, capability in CAPABILITIES if re.search(pattern, name)), "")
+# How nvidia-smi says that a card or driver has no such thing, and how it says that it could not read it.
+ABSENT = ("N/A", "[N/A]", "Not Supported", "[Not Supported]")
+BROKEN = re.compile(r"unknown error|\berr!|requires?\s+reset|is lost|insufficient permissions", re.IGNORECASE)
 
 
 def tree_of(text):
     """Return the nested dict that the indentation of ``nvidia-smi -q`` draws; keys in lower case, values as text.
 
-    Drivers differ in case (``Ecc Mode``, ``ECC Mode``) and in what stands below what, not in the indentation.
+    Drivers differ in case (``Ecc Mode``, ``ECC Mode``) and in what stands below what, not in the indentation. A key
+    that stands there again (of two cards whose address can not be read) is counted: ``key #2``.
     """
-    root = {}
+    root = OrderedDict()
     stack = [(-1, root)]
     for line in text.splitlines():
         if not line.strip() or line.startswith("==="):
@@ -49,18 +34,25 @@ def tree_of(text):
         indent = len(line) - len(line.lstrip())
         while stack[-1][0] >= indent:
             stack.pop()
-        key, colon, value = line.strip().partition(" : ")
-        below = {}
-        stack[-1][1][key.strip().lower()] = value.strip() if colon else below
+        key, colon, value = (line.strip() + " ").partition(" : ")
+        below, parent, key = OrderedDict(), stack[-1][1], key.strip().lower()
+        again = sum(1 for other in parent if other == key or other.startswith(key + " #"))
+        parent["%s #%d" % (key, again + 1) if again else key] = value.strip() if colon else below
         stack.append((indent, below))
     return root
 
 
-def leaf(tree, *path):
-    """Return the text below a path of keys, '' when it is not there or not available."""
+def raw(tree, *path):
+    """Return the text below a path of keys, of a section above it when that is a text, None when there is none."""
     for key in path:
-        tree = tree.get(key, "") if isinstance(tree, dict) else ""
-    return "" if isinstance(tree, dict) or tree in ("N/A", "[N/A]", "Not Supported", "Unknown Error", "ERR!") else tree
+        tree = tree.get(key) if isinstance(tree, dict) else tree
+    return None if isinstance(tree, dict) else tree
+
+
+def leaf(tree, *path):
+    """Return the text below a path of keys, '' when it is not there, not available or could not be read."""
+    text = raw(tree, *path) or ""
+    return "" if text in ABSENT or BROKEN.search(text) else text
 
 
 def number(text):
@@ -93,21 +85,84 @@ def if_any_known(facts):
     return facts if any(value is not None for value in facts.values()) else None
 
 
-def gpu_of(bus, tree):
+def texts_of(tree):
+    """Return every text of a section, of all that stands below it."""
+    below = [texts_of(one) for one in tree.values()] if isinstance(tree, dict) else [[tree or ""]]
+    return [text for texts in below for text in texts]
+
+
+def unreadable_of(tree):
+    """Return what nvidia-smi could not read of one GPU, each with its words: ``total memory (Unknown Error)``.
+
+    A card always has a name, a UUID and memory, so N/A is no answer there. The rest it may not have.
+    """
+    found = []
+    needed = (
+        ("name", ("product name",), leaf),
+        ("UUID", ("gpu uuid",), leaf),
+        ("total memory", ("fb memory usage", "total"), lambda *where: number(leaf(*where))),
+        ("used memory", ("fb memory usage", "used"), lambda *where: number(leaf(*where)) is not None),
+    )
+    for what, path, read in needed:
+        if not read(tree, *path):
+            found.append("%s (%s)" % (what, raw(tree, *path) or "empty"))
+    sections = (
+        ("ECC mode", "ecc mode"),
+        ("ECC errors", "ecc errors"),
+        ("retired pages", "retired pages"),
+        ("remapped rows", "remapped rows"),
+        ("MIG mode", "mig mode"),
+        ("recovery action", "gpu recovery action"),
+        ("reset status", "gpu reset status"),
+        ("reset status", "reset status"),
+    )
+    for what, key in sections:
+        broken = [text or "empty" for text in texts_of(tree.get(key, "N/A")) if not text or BROKEN.search(text)]
+        found += ["%s (%s)" % (what, broken[0])] if broken else []
+    return found
+
+
+def verdicts_of(tree):
+    """Return what the driver itself advises to do with one GPU, in its words; [] when it is well."""
+    action = leaf(tree, "gpu recovery action")
+    found = ["GPU Recovery Action: %s" % action] if action and action.lower() != "none" else []
+    for section in ("gpu reset status", "reset status"):
+        for key, words in (("reset required", "Reset Required"), ("drain and reset recommended", "Drain and Reset")):
+            if switch(leaf(tree, section, key)):
+                found.append("%s: Yes" % (words if key == "reset required" else words + " Recommended"))
+    return found
+
+
+def pending_of(retired):
+    """Return whether pages wait to be retired: "Pending" up to driver 418, "Pending Page Blacklist" since."""
+    said = [switch(leaf(retired, key)) for key in retired if key.startswith("pending")]
+    said = [one for one in said if one is not None]
+    return any(said) if said else None
+
+
+def gpu_of(bus, tree, capabilities=()):
     """Return what one GPU's section says; None stands for what this GPU or driver does not have."""
     name, retired, remapped = leaf(tree, "product name"), tree.get("retired pages"), tree.get("remapped rows")
     retired, remapped = (part if isinstance(part, dict) else {} for part in (retired, remapped))
     errors = tree.get("ecc errors")
     errors = errors if isinstance(errors, dict) else {}
+    unreadable, address = unreadable_of(tree), leaf(tree, "pci", "bus id").upper()
+    if not bus_order(bus):
+        unreadable = unreadable if bus_order(address) else ["bus address (%s)" % (bus or "empty")] + unreadable
+        bus = address if bus_order(address) else bus
     return {
         "name": name,
         "uuid": leaf(tree, "gpu uuid"),
         "bus": bus,
-        "memory_mb": number(leaf(tree, "fb memory usage", "total")),
+        "lost": "",
+        "unreadable": unreadable,
+        "verdicts": verdicts_of(tree),
+        "memory_mb": number(leaf(tree, "fb memory usage", "total")) or None,
         "memory_used_mb": number(leaf(tree, "fb memory usage", "used")),
-        "compute_capability": capability_of(name),
+        "compute_capability": capability_of(name, capabilities) if name else "",
         "persistence_mode": switch(leaf(tree, "persistence mode")),
         "mig_mode": switch(leaf(tree, "mig mode", "current")),
+        "mig_devices": sum(1 for key in tree if re.match("mig devices?( #|$)", key) and isinstance(tree[key], dict)),
         "ecc_mode": switch(leaf(tree, "ecc mode", "current")),
         "ecc_uncorrected": if_any_known(
             dict((scope, uncorrected(errors.get(scope))) for scope in ("volatile", "aggregate"))
@@ -116,8 +171,7 @@ def gpu_of(bus, tree):
             {
                 "single_bit": number(leaf(retired, "single bit ecc")),
                 "double_bit": number(leaf(retired, "double bit ecc")),
-                # "Pending" up to driver 418, "Pending Page Blacklist" since.
-                "pending": switch(leaf(retired, "pending page blacklist") or leaf(retired, "pending")),
+                "pending": pending_of(retired),
             }
         ),
         "remapped_rows": if_any_known(
@@ -131,20 +185,36 @@ def gpu_of(bus, tree):
     }
 
 
-def facts_of(text):
-    """Return {driver, cuda, gpus} as the text of ``nvidia-smi -q`` tells them."""
+def facts_of(text, capabilities=()):
+    """Return {driver, cuda, gpus} as the text of ``nvidia-smi -q`` tells them.
+
+    A GPU that is lost is among them, at its place, so that the others keep their numbers. ``capabilities`` is described
+    at capability_of.
+    """
     root = tree_of(text)
     gpus = [
-        gpu_of(key[4:].upper(), root[key]) for key in root if key.startswith("gpu ") and isinstance(root[key], dict)
+        gpu_of(key[4:].partition(" #")[0].upper(), root[key], capabilities)
+        for key in root
+        if key.startswith("gpu ") and isinstance(root[key], dict)
     ]
-    # By bus, which is nvidia-smi's own order: Python 2.7 does not keep a dict's.
-    gpus.sort(key=lambda gpu: gpu["bus"])
+    for bus, why in lost_of(text):
+        same = [
+            gpu
+            for gpu in gpus
+            if bus in (gpu["bus"], gpu["uuid"].upper()) or bus_order(bus) == bus_order(gpu["bus"]) != ()
+        ]
+        gpus += [] if same else [dict(gpu_of(bus, {}), unreadable=[])]
+        (same or gpus[-1:])[0]["lost"] = why
+    # By bus, which is nvidia-smi's own order.
+    if all(bus_order(gpu["bus"]) for gpu in gpus):
+        gpus.sort(key=lambda gpu: bus_order(gpu["bus"]))
     return {"driver": leaf(root, "driver version"), "cuda": leaf(root, "cuda version"), "gpus": gpus}
 
 
 def capabilities_of(text):
-    """Return {uuid: compute capability} of the text of ``nvidia-smi --query-gpu=uuid,compute_cap``."""
-    return dict(re.findall(r"^(\S+),\s*(\d+\.\d+)\s*$", text, re.MULTILINE))
+    """Return {uuid: compute capability, or how nvidia-smi says that it could not read it} of its CSV of the two."""
+    rows = re.findall(r"^(\S+),[ \t]*(\S[^\r\n]*?)[ \t\r]*$", text, re.MULTILINE)
+    return dict((uuid, said) for uuid, said in rows if re.match(r"\d+\.\d+$", said) or BROKEN.search(said))
 
 
 def topology_of(text):
@@ -178,62 +248,3 @@ def affinity_of(text):
                 "numa_node": int(node) if numbered else None,
             }
     return found
-
-
-def module_version(text):
-    """Return the version in the text of ``/proc/driver/nvidia/version``, '' when there is none."""
-    found = re.search(r"Kernel Module(?: for \S+)?\s+([\d.]+)", text)
-    return found.group(1) if found else ""
-
-
-# What nvidia-smi prints or returns when it can not answer: a pattern, a status (see its manual), and the sentence.
-FAULTS = (
-    (
-        "version mismatch",
-        None,
-        "NVIDIA's kernel module is %(module)s and its libraries are %(library)s (Driver/library version mismatch): the"
-        " driver was updated while the old module stayed loaded; reboot the host.",
-    ),
-    (
-        "couldn't communicate with the NVIDIA driver",
-        9,
-        "the NVIDIA driver does not answer: the kernel module is not loaded; install the driver for the kernel that"
-        " runs, or load it with modprobe nvidia and read the kernel log.",
-    ),
-    (
-        "Insufficient Permissions",
-        4,
-        "nvidia-smi may not use the GPUs (Insufficient Permissions): run as root, and look at the modes of"
-        " /dev/nvidia*, at SELinux, and in a container at its devices.",
-    ),
-    (
-        "No devices were found|No supported GPUs were found",
-        6,
-        "the NVIDIA driver sees no GPU (%(first)s): look for Xid and NVRM in the kernel log; the card may be too new or"
-        " too old for driver %(module)s, without power, or passed through to a guest.",
-    ),
-    ("", None, "nvidia-smi ended with %(status)d: %(first)s; repair the driver until nvidia-smi answers."),
-)
-
-
-def fault_of(output, status, module=""):
-    """Return one sentence for what ``nvidia-smi`` printed when it could not answer, '' when it could.
-
-    ``module`` is the version of the loaded kernel module.
-    """
-    lost = LOST.search(output)
-    if lost:
-        return (
-            "GPU %s fell off the bus (%s): reboot the host; if it comes back, look for Xid in the kernel log and have"
-            " the card, its power and its slot checked." % (lost.group(1), lost.group(2).split(".")[0].strip())
-        )
-    if status == 0 and "Driver Version" in output:
-        return ""
-    library = re.search(r"NVML library version: (\S+)", output)
-    words = {
-        "module": module or "of an unknown version",
-        "library": library.group(1) if library else "of another version",
-        "first": next((line.strip().rstrip(".") for line in output.splitlines() if line.strip()), "no output"),
-        "status": status,
-    }
-    return next(said % words for pattern, code, said in FAULTS if re.search(pattern, output) or status == code)

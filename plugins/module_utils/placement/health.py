@@ -1,13 +1,47 @@
-"""Whether a GPU that works is one to serve with, by what gpu_facts found."""
+"""Whether a GPU is one to serve with, by what gpu_facts found; for each trouble what to do."""
 
 from __future__ import annotations
 
 from typing import Any
 
+RESET = "stop what uses it and reset it (nvidia-smi --gpu-reset -i {bus}), or reboot the host"
+# What to do after the driver's own verdict, by the word that is in it.
+ADVICE = (("reboot", "reboot the host"), ("", RESET))
+
+
+def unreadable_trouble(bus: str, unreadable: list[str]) -> str:
+    """Return the sentence for what nvidia-smi could not read of a GPU."""
+    what = " and ".join(filter(None, [", ".join(unreadable[:-1]), *unreadable[-1:]]))
+    said = what.lower()
+    if "permission" in said:
+        remedy = "run as root, and look at the modes of /dev/nvidia*, at SELinux, and in a container at its devices"
+    elif "reset" in said:
+        remedy = RESET.format(bus=bus)
+    elif "lost" in said:
+        remedy = "reboot the host, and have the card, its power and its slot checked"
+    else:
+        remedy = (
+            "look for Xid in the kernel log; reset it or reboot the host, and have it replaced if that does not help"
+        )
+    return f"nvidia-smi can not read its {what}: {remedy}."
+
 
 def gpu_troubles(gpu: dict[str, Any]) -> list[str]:
-    """Return one sentence for each reason why a GPU that works will not for long, or works otherwise than expected."""
-    who, found = f"GPU {gpu['bus']}", []
+    """Return one sentence for each reason why a GPU can not serve, will not for long, or not as expected."""
+    bus = gpu["bus"]
+    who, found = f"GPU {bus}", []
+    if gpu.get("lost"):
+        return [
+            f"{who} is lost ({gpu['lost']}): reboot the host; if it comes back, look for Xid in the kernel log and have"
+            " the card, its power and its slot checked."
+        ]
+    if gpu.get("unreadable"):
+        found.append(f"{who} has a fault: {unreadable_trouble(bus, gpu['unreadable'])}")
+    elif not gpu.get("memory_mb"):
+        found.append(f"{who} has a fault: {unreadable_trouble(bus, ['total memory (empty)'])}")
+    for verdict in gpu.get("verdicts") or []:
+        remedy = next(do for word, do in ADVICE if word in verdict.partition(": ")[2].lower())
+        found.append(f"{who} is not well by its driver ({verdict}): {remedy.format(bus=bus)}.")
     if (gpu["retired_pages"] or {}).get("pending") or (gpu["remapped_rows"] or {}).get("pending"):
         found.append(f"{who} waits to retire damaged memory: reset it or reboot the host.")
     if (gpu["remapped_rows"] or {}).get("failed"):
@@ -18,10 +52,28 @@ def gpu_troubles(gpu: dict[str, Any]) -> list[str]:
             " reset it; if they come back, have it replaced."
         )
     if gpu["mig_mode"]:
-        found.append(f"{who} is cut into MIG instances: a worker sees one instance, not the memory told here.")
+        count = gpu.get("mig_devices") or 0
+        cut = (
+            f"is cut into {count} MIG instance{'s' if count != 1 else ''}"
+            if count
+            else "is in MIG mode without an instance"
+        )
+        found.append(
+            f"{who} {cut}, and workers use whole GPUs only: end its MIG mode (nvidia-smi -i {bus} -mig 0) and reset it."
+        )
     return found
 
 
 def gpu_notes(gpus: list[dict[str, Any]]) -> list[str]:
-    """Return the troubles of some GPUs."""
-    return [said for gpu in gpus for said in gpu_troubles(gpu)]
+    """Return the troubles of some GPUs, and which of them nobody knows the compute capability of."""
+    notes = []
+    for gpu in gpus:
+        troubles = gpu_troubles(gpu)
+        notes += troubles
+        if not troubles and not gpu["compute_capability"]:
+            notes.append(
+                f"GPU {gpu['bus']} is {gpu['name']}, whose compute capability neither its driver nor files/gpus.yml"
+                " says: whether the stack has code for it was not checked; add its name to that file, or update the"
+                " driver."
+            )
+    return notes

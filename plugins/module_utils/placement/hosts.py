@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
 from .health import gpu_troubles
 from .needs import AT_ONCE, CONVERSATIONS, Need, fewest, holds, need_of, spread_cap_mb
@@ -26,6 +26,19 @@ def is_true(value: Any) -> bool:
 def gpus_in_words(gpus: list[int]) -> str:
     """Return how GPUs are named: GPU 0, or GPUs 0,1."""
     return f"GPU{'s' if len(gpus) != 1 else ''} {','.join(map(str, gpus))}" if gpus else "no GPU"
+
+
+def named(gpu: int, card: Mapping) -> str:
+    """Return one GPU by number, bus address and name."""
+    return f"GPU {gpu} ({', '.join(filter(None, [card['bus'], card['name']]))})"
+
+
+def like_cards(cards: list[dict], fit: list[int]) -> list[list[int]]:
+    """Return the fit GPUs in groups of like ones, of one name and memory; in the order of their first."""
+    groups: dict[tuple, list[int]] = {}
+    for index in fit:
+        groups.setdefault((cards[index]["name"], cards[index].get("memory_mb")), []).append(index)
+    return list(groups.values())
 
 
 def cpu_list(cpus: str) -> str:
@@ -76,6 +89,7 @@ class Host:
         self.limit: str = wish.get("memory_limit") or ""
         self.driver_comes = is_true(wish.get("driver_comes", False))
         self.unfit = {index: found for index, card in enumerate(self.cards) if (found := gpu_troubles(card))}
+        self.groups = like_cards(self.cards, [index for index in range(len(self.cards)) if index not in self.unfit])
 
     def dtype_of(self, device: str, dtype: str) -> str:
         """Return in what weights are held: what is said, else what FastChat takes on that device."""
@@ -91,10 +105,9 @@ class Host:
         """Return what an instance of a model needs as this host's variables say."""
         return self.need_with(model, self.device, self.dtype, self.load_8bit)
 
-    def card_mb(self, gpus: Optional[list[int]] = None) -> int:
-        """Return the MiB of the smallest of some GPUs (of all that are fit); 0 when their drivers do not say."""
-        wanted = [index for index in range(len(self.cards)) if index not in self.unfit] if gpus is None else gpus
-        return min((self.cards[index].get("memory_mb") or 0 for index in wanted), default=0)
+    def card_mb(self, gpus: list[int]) -> int:
+        """Return the MiB of the smallest of some GPUs."""
+        return min((self.cards[index].get("memory_mb") or 0 for index in gpus), default=0)
 
     def cpus(self, gpus: list[int]) -> str:
         """Return the CPUs beside some GPUs, one by one, '' when they are beside different ones or nobody knows.
@@ -114,18 +127,35 @@ class Host:
         limit = 2 * need.weights_mb + talking + 4096
         return f"{limit}M" if not self.memory_mb or limit < self.memory_mb else "infinity"
 
+    def fit(self) -> list[int]:
+        """Return the GPUs that are fit to serve, in their order."""
+        return sorted(index for group in self.groups for index in group)
+
+    def in_words(self, group: list[int]) -> str:
+        """Return some like GPUs in words."""
+        card, each = self.cards[group[0]], " each" if len(group) > 1 else ""
+        return f"{len(group)} x {card['name']} with {card['memory_mb']} MiB{each}"
+
     def here(self) -> str:
         """Return the fit GPUs in words."""
-        fit = [card for index, card in enumerate(self.cards) if index not in self.unfit]
-        names = " and ".join(dict.fromkeys(card["name"] for card in fit))
-        each = f"{self.card_mb()} MiB{' each' if len(fit) > 1 else ''}" if self.card_mb() else "unknown memory"
-        return f"this host has {len(fit)} x {names} with {each}"
+        return f"this host has {' and '.join(map(self.in_words, self.groups))}"
+
+    def size_in(self, need: Need, gpus: list[int]) -> int:
+        """Return how many of some GPUs an instance takes, 0 when no number of them holds it."""
+        card, cap = self.card_mb(gpus), spread_cap_mb(self.cap) or 0
+        if self.num_gpus:
+            able = (self.num_gpus == 1 or not self.load_8bit) and self.num_gpus <= len(gpus)
+            return self.num_gpus if able and holds(need, card, self.num_gpus, cap) else 0
+        return fewest(need, card, len(gpus), cap, self.load_8bit)
+
+    def sizes(self, need: Need) -> dict[int, int]:
+        """Return {group: how many of its GPUs an instance takes} of the groups of like GPUs that hold an instance."""
+        found = {number: self.size_in(need, group) for number, group in enumerate(self.groups)}
+        return {number: size for number, size in found.items() if size}
 
     def gpus_each(self, need: Need) -> int:
-        """Return how many GPUs an instance takes here, 0 when no number of them holds it."""
-        fit, card, cap = len(self.cards) - len(self.unfit), self.card_mb(), spread_cap_mb(self.cap) or 0
-        if self.num_gpus:
-            able = self.num_gpus == 1 or not self.load_8bit
-            known = not card or holds(need, card, self.num_gpus, cap)
-            return self.num_gpus if able and known and self.num_gpus <= fit else 0
-        return fewest(need, card, fit, cap, self.load_8bit) if card else 1
+        """Return the fewest GPUs that an instance takes here, 0 when no number of them holds it.
+
+        Unlike GPUs are spread over only where no like ones hold it, by the smallest of them.
+        """
+        return min(self.sizes(need).values(), default=0) or self.size_in(need, self.fit())

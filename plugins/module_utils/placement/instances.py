@@ -42,6 +42,6 @@ def instance_in_words(host: Host, instance: Instance, need: Need) -> str:
     where = f"{gpus_in_words(instance['gpus'])}, port {instance['port']}"
     if instance["device"] == "cpu":
         return f"{unit}, {where}, {cpu_mb(need)} MiB of the host's memory"
-    count, card = instance["num_gpus"], host.card_mb(instance["gpus"])
-    used = mb_on_each(instance, need)
-    return f"{unit}, {where}, {used} of {card or 'unknown'} MiB{' on each' if count > 1 else ''}"
+    sizes = dict.fromkeys(host.cards[gpu]["memory_mb"] for gpu in instance["gpus"])
+    each = " on each" if instance["num_gpus"] > 1 else ""
+    return f"{unit}, {where}, {mb_on_each(instance, need)} of {' and '.join(map(str, sizes))} MiB{each}"

@@ -32,8 +32,9 @@ def cards_faults(host: Host, entry: Mapping, gpus: list[int], where: str) -> lis
     """Return why an operator's instance can not have these GPUs: one sentence, or none."""
     if gone := [gpu for gpu in gpus if gpu not in range(len(host.cards))]:
         return [f"{where}.gpus names {gpus_in_words(gone)}, this host has {len(host.cards)}: choose others."]
-    if cut := [gpu for gpu in gpus if host.cards[gpu].get("mig_mode")]:
-        return [f"{where}.gpus names {gpus_in_words(cut)}, cut into MIG instances: leave it out, or end its MIG mode."]
+    if unfit := [gpu for gpu in gpus if gpu in host.unfit]:
+        said = " ".join(sentence for gpu in unfit for sentence in host.unfit[gpu])
+        return [f"{where}.gpus names {gpus_in_words(unfit)}, not fit to serve. {said} Until then, name other GPUs."]
     count = int(entry.get("num_gpus") or len(gpus))
     if len(set(gpus)) != len(gpus) or count != len(gpus):
         return [f"{where} spreads over {count} GPUs and names {gpus_in_words(gpus)}: name each of them once."]

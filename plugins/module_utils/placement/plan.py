@@ -9,11 +9,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .deal import deal
-from .hosts import Host, Wish, gpus_in_words
+from .hosts import Host, Wish, gpus_in_words, named
 from .instances import Instance, instance_in_words, instance_of
 from .needs import Need, sum_in_words
 from .operator_instances import operator_pairs
 from .refusals import memory_faults, wish_faults
+
+
+def able_groups(host: Host, needs: dict[str, Need]) -> list[int]:
+    """Return the groups of like GPUs that hold an instance of some model; all, where a model takes unlike ones."""
+    sizes = [host.sizes(need) for need in needs.values()]
+    every = range(len(host.groups))
+    return list(every) if not all(sizes) else [number for number in every if any(number in one for one in sizes)]
+
+
+def small_in_words(host: Host, needs: dict[str, Need], instances: list[Instance]) -> list[str]:
+    """Return a sentence for each group of like GPUs that holds no instance while others do."""
+    used, words = {gpu for instance in instances for gpu in instance["gpus"]}, []
+    for number, group in enumerate(host.groups):
+        if number not in able_groups(host, needs) and not used & set(group):
+            names = " and ".join(named(gpu, host.cards[gpu]) for gpu in group)
+            words.append(
+                f"{names} {'is' if len(group) == 1 else 'are'} left out: {host.in_words(group)} can not hold"
+                f" {' or '.join(needs)}, and other GPUs of this host can; nothing is to be done."
+            )
+    return words
 
 
 def computed_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str], list[str]]:
@@ -22,12 +42,15 @@ def computed_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str], 
     if host.device == "cpu":
         return [(instance_of(host, need, index, []), need) for index, need in enumerate(needs.values())], [], []
     words = [f"GPU {index} is left out: {' '.join(found)}" for index, found in host.unfit.items()]
-    if len(host.unfit) == len(host.cards):
-        fault = "No GPU of this host is fit to serve: repair what the notes say, or list fastchat_worker_instances."
-        return [], [fault], words
+    if not host.groups:
+        said = " ".join(sentence for found in host.unfit.values() for sentence in found)
+        return [], [f"No GPU of this host is fit to serve. {said}"], words
     instances, faults = deal(host, needs)
+    if not faults:
+        words += small_in_words(host, needs, instances)
     used = {gpu for instance in instances for gpu in instance["gpus"]}
-    idle = [gpu for gpu in range(len(host.cards)) if gpu not in used and gpu not in host.unfit]
+    able = {gpu for number in able_groups(host, needs) for gpu in host.groups[number]}
+    idle = [gpu for gpu in host.fit() if gpu not in used and gpu in able]
     if instances and idle:
         words.append(f"{gpus_in_words(idle)} idle: no other instance was asked for, or fits.")
     return [(instance, needs[instance["model"]]) for instance in instances], faults, words
@@ -36,8 +59,7 @@ def computed_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str], 
 def listed_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str], list[str]]:
     """Return the instances that an operator lists, as ``computed_pairs`` returns those that are computed."""
     pairs, faults = operator_pairs(host)
-    used = {gpu for instance, _need in pairs for gpu in instance["gpus"]}
-    words = [f"GPU {gpu} is used as listed: {' '.join(found)}" for gpu, found in host.unfit.items() if gpu in used]
+    words = [f"GPU {gpu} is left out: {' '.join(found)}" for gpu, found in host.unfit.items()]
     return pairs, faults, words
 
 

@@ -60,7 +60,8 @@ def ways_out(host: Host, fits: Callable[[Host], bool]) -> list[str]:
 
 def refusal(host: Host, model: dict, need: Need) -> str:
     """Return why a model fits no GPUs of a host, with the arithmetic and what would help."""
-    fit, cap, card = len(host.cards) - len(host.unfit), spread_cap_mb(host.cap) or 0, host.card_mb()
+    fit, cap = len(host.fit()), spread_cap_mb(host.cap) or 0
+    largest = max(host.groups, key=host.card_mb)
     if host.num_gpus > fit:
         alone = with_wishes(host, num_gpus=0)
         few = f"{need.name} is to take {host.num_gpus} GPUs (fastchat_worker_num_gpus) and {host.here()}"
@@ -73,8 +74,9 @@ def refusal(host: Host, model: dict, need: Need) -> str:
         capped = ""
     told = [f"{gpu_mb(need, n, cap)} MiB on {'1 GPU' if n == 1 else f'each of {n}'}" for n in tried]
     ways = ways_out(host, lambda other: bool(other.gpus_each(other.usual_need(model))))
-    if not host.load_8bit and (more := fewest(need, card, max(SPREADS))) > fit:
-        ways.append(f"give the host {more} of these GPUs")
+    if not host.load_8bit and (more := fewest(need, host.card_mb(largest), max(SPREADS))) > len(largest):
+        these = "of these GPUs" if len(host.groups) == 1 else f"x {host.cards[largest[0]]['name']}"
+        ways.append(f"give the host {more} {these}")
     return (
         f"{need.name} needs {either_of(told)}: {sum_in_words(need, 'cuda')}; {host.here()}{capped}."
         f" {as_sentence([*ways, 'choose a smaller model or larger GPUs'])}"

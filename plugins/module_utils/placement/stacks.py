@@ -28,12 +28,14 @@ class Wish(TypedDict, total=False):
     """What is asked of a host; only stack is required.
 
     stack: a name or auto. gpus: how many one worker uses, 0 for none (whether a model fits them is placement's to say).
-    dtype: what --dtype is told, '' for nothing. driver_comes: the runtime phase installs the driver, so what nvidia-smi
+    cards: the numbers of the GPUs that workers get, empty for all. dtype: what --dtype is told, '' for nothing.
+    driver_comes: the runtime phase installs the driver, so what nvidia-smi
     says now decides little.
     """
 
     stack: str
     gpus: int
+    cards: list[int]
     dtype: str
     driver_comes: bool
 
@@ -91,12 +93,15 @@ def gpu_reasons(stack: Stack, found: dict[str, Any], wish: Wish) -> list[str]:
             f"stack {name} (torch {stack['torch']}) can not spread a model over {wanted} GPUs, which needs torch 1.10:"
             " set fastchat_worker_num_gpus to 1, or fastchat_stack to another."
         )
-    cards = {card["name"]: card["compute_capability"] for card in found["gpus"] if card["compute_capability"]}
+    planned = wish.get("cards") or range(len(found["gpus"]))
+    used = [found["gpus"][index] for index in planned if index < len(found["gpus"])]
+    cards = {card["name"]: card["compute_capability"] for card in used if card["compute_capability"]}
     for card, capability in sorted(cards.items()):
         if not runs_on(stack["compute_capabilities"], capability):
             reasons.append(
                 f"{card} has compute capability {capability}, stack {name} (CUDA {stack['cuda']}) holds code for"
-                f" {', '.join(stack['compute_capabilities'])}: set fastchat_stack to another."
+                f" {', '.join(stack['compute_capabilities'])}: set fastchat_stack to another"
+                + (", or list other GPUs in fastchat_worker_instances." if len(cards) > 1 else ".")
             )
         if wish.get("dtype") == "bfloat16" and version(capability) < BFLOAT16_FROM:
             reasons.append(f"{card} has compute capability {capability}, bfloat16 needs 8.0: use float16.")

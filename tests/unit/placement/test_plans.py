@@ -94,13 +94,11 @@ def test_a_gpu_that_is_not_well_is_named_and_left_out_and_no_other_unit_is_renam
     assert [word for word in result["words"] if word.startswith("GPU 3 is left out: GPU ")]
     # The spread one loses its side, the other side keeps its name.
     assert placed(plan("vicuna-33b-v1.3", gpus=gpus)) == {4: ("vicuna-33b-v1.3", [4, 5, 6, 7])}
-    # By the operator's word it serves all the same, except where it is not what nvidia-smi tells.
-    listed = plan("vicuna-7b-v1.5", gpus=gpus, instances=[{"gpus": [3]}])
-    if key == "mig_mode":
-        assert "cut into MIG instances" in listed["faults"][0]
-    else:
-        assert placed(listed) == {0: ("vicuna-7b-v1.5", [3])}
-        assert any(word.startswith("GPU 3 is used as listed") for word in listed["words"])
+    # An operator's list that names it is refused by its address, one that does not is taken.
+    bus = gpus["gpus"][3]["bus"]
+    (fault,) = plan("vicuna-7b-v1.5", gpus=gpus, instances=[{"gpus": [3]}])["faults"]
+    assert fault.startswith(f"fastchat_worker_instances[0].gpus names GPU 3, not fit to serve. GPU {bus} ")
+    assert placed(plan("vicuna-7b-v1.5", gpus=gpus, instances=[{"gpus": [2]}])) == {0: ("vicuna-7b-v1.5", [2])}
     for card in gpus["gpus"]:
         card[key] = BROKEN[key]
     (fault,) = plan("vicuna-7b-v1.5", gpus=gpus)["faults"]
@@ -138,11 +136,14 @@ def test_eight_that_load_at_once_are_a_word_and_no_fault():
     assert "at once" not in plan("vicuna-7b-v1.5")["words"][-1]
 
 
-def test_a_card_whose_memory_nobody_knows_gets_one_worker():
-    gpus = host(count=1)
+def test_a_card_whose_memory_nobody_knows_gets_no_worker():
+    gpus = host(count=2)
     gpus["gpus"][0]["memory_mb"] = None
-    result = plan("vicuna-33b-v1.3", gpus=gpus)
-    assert placed(result) == {0: ("vicuna-33b-v1.3", [0])} and "of unknown MiB" in result["words"][-1]
+    result = plan("vicuna-7b-v1.5", gpus=gpus)
+    assert placed(result) == {1: ("vicuna-7b-v1.5", [1])}
+    assert "nvidia-smi can not read its total memory (empty)" in result["words"][0]
+    (fault,) = plan("vicuna-7b-v1.5", gpus={**gpus, "gpus": gpus["gpus"][:1]})["faults"]
+    assert fault.startswith(f"No GPU of this host is fit to serve. GPU {gpus['gpus'][0]['bus']} has a fault:")
 
 
 def test_a_model_without_a_shape_is_planned_by_its_size_alone():

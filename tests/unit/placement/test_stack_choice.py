@@ -15,6 +15,8 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks im
     version,
 )
 
+from tests.support.plans import CAPABILITIES
+
 ROOT = Path(__file__).resolve().parents[3]
 RECORDED = Path(__file__).parents[1] / "fixtures" / "nvidia-smi"
 # The guide's own stack, as the named cases need it; its file may or may not be there.
@@ -37,7 +39,7 @@ def machine(recording="", driver="", count=0, **changes):
     """Return the facts of a recorded machine with another driver, or with so many of its first GPU."""
     if not recording:
         return {**EMPTY, **changes}
-    facts = facts_of((RECORDED / f"{recording}.txt").read_text())
+    facts = facts_of((RECORDED / f"{recording}.txt").read_text(), CAPABILITIES)
     gpus = facts["gpus"][:1] * count if count else facts["gpus"]
     return {**EMPTY, "driver": driver or facts["driver"], "gpus": gpus, "count": len(gpus), **changes}
 
@@ -218,6 +220,16 @@ def test_what_holds_for_every_host(asked):
 
 def choice_of(choice):
     return next(stack for stack in STACKS if stack["name"] == choice["stack"])
+
+
+def test_a_card_that_no_worker_gets_decides_nothing_about_the_stack():
+    old = {**machine(A100)["gpus"][0], "name": "Quadro K620", "compute_capability": "5.0"}
+    mixed = machine(A100, "580.126.09")
+    mixed = {**mixed, "gpus": [old, *mixed["gpus"]], "count": 3}
+    assert resolve(STACKS, host(mixed, **NEW), {**wish(), "cards": [1, 2]})["stack"] == "turing-plus"
+    (reason,) = stack_reasons(choice_of({"stack": "turing-plus"}), host(mixed, **NEW), {**wish(), "cards": [0, 1, 2]})
+    assert reason.startswith("Quadro K620 has compute capability 5.0, stack turing-plus")
+    assert reason.endswith("set fastchat_stack to another, or list other GPUs in fastchat_worker_instances.")
 
 
 def test_versions_are_compared_as_numbers():
