@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 
 import uvicorn
 
@@ -28,8 +29,12 @@ def main():
     parser.add_argument("--controller-address", required=True)
     parser.add_argument("--most-answers", type=int, default=4, help="the most that n may ask for")
     parser.add_argument("--again-seconds", type=float, default=AGAIN_SECONDS)
+    tokens = "the most tokens of a chat's answer that sets none, by model (default: the others; 0: the context's rest)"
+    parser.add_argument("--max-tokens", type=json.loads, default={}, help=tokens)
+    parser.add_argument("--answer-seconds", type=float, default=0, help="the most seconds of an answer (0: no limit)")
     settings = parser.parse_args()
-    guard = Guard(fastchat(settings.controller_address), settings)
+    app, lacking = fastchat(settings.controller_address)
+    guard = Guard(app, settings, lacking)
     # The access log is the guard's own: uvicorn's has the query, and clients put keys there.
     options = {"access_log": False, "log_level": "warning", "server_header": False}
     asyncio.run(serve(guard, host=settings.host, port=settings.port, **options))

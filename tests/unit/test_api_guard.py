@@ -9,10 +9,10 @@ import socket
 import pytest
 
 from services.api import connections
-from services.api.checks import checks
 from services.api.connections import watch_connections
 from services.api.errors import Refused
-from services.api.request import forwarded
+from services.api.parameters import LATER, TABLE, checks, rows
+from services.api.request import understood
 
 CHECKS = checks(4)
 CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
@@ -25,37 +25,41 @@ GOOD = {
 
 def handed_on(path, **changed):
     body = json.dumps({**GOOD[path], **changed}).encode()
-    return json.loads(forwarded(path, body, CHECKS))
+    return understood(path, body, CHECKS).body
 
 
 def refusal(path, body):
     with pytest.raises(Refused) as refused:
-        forwarded(path, body, CHECKS)
+        understood(path, body, CHECKS)
     return str(refused.value)
 
 
 @pytest.mark.parametrize("path", GOOD)
 def test_what_is_right_comes_through_as_it_is(path):
     assert handed_on(path) == GOOD[path]
-    assert handed_on(path, user="u", tools=[{"deep": [[1]]}], n=None, stream=None) == GOOD[path]
+    assert (
+        handed_on(path, user="u", **({} if path == EMBED else {"n": None, "stream": None, "logit_bias": {}}))
+        == GOOD[path]
+    )
 
 
 def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
     sampling = {"temperature": 0, "top_p": 1, "top_k": -1, "n": 4, "max_tokens": 60, "stop": ["a", "b"], "stream": True}
     sampling |= {"presence_penalty": -2, "frequency_penalty": 2.0}
     assert handed_on(CHAT, **sampling) == {**GOOD[CHAT], **sampling}
-    more = {**sampling, "echo": True, "logprobs": 1, "best_of": 2, "use_beam_search": False, "prompt": ["a", "b"]}
+    more = {**sampling, "stream": False, "echo": True, "logprobs": 1, "best_of": 2, "use_beam_search": False}
+    more["prompt"] = ["a", "b"]
     assert handed_on(TEXT, **more) == {**GOOD[TEXT], **more}
-    assert handed_on(EMBED, input=["a", "b"], encoding_format="base64")["encoding_format"] == "base64"
+    assert handed_on(EMBED, input=["a", "b"], encoding_format="base64") == {"model": "m", "input": ["a", "b"]}
 
 
 @pytest.mark.parametrize(
     ("path", "changed", "sentence"),
     [
-        (CHAT, {"temperature": "0.7"}, 'temperature is "0.7", wanted 0 or a number from 0.01 to 2.'),
-        (CHAT, {"temperature": 0.0001}, "temperature is 0.0001, wanted 0 or a number from 0.01 to 2."),
-        (CHAT, {"temperature": -1}, "temperature is -1, wanted 0 or a number from 0.01 to 2."),
-        (CHAT, {"temperature": [1]}, "temperature is [1], wanted 0 or a number from 0.01 to 2."),
+        (CHAT, {"temperature": "0.7"}, 'temperature is "0.7", wanted a number from 0 to 2.'),
+        (CHAT, {"temperature": 2.1}, "temperature is 2.1, wanted a number from 0 to 2."),
+        (CHAT, {"temperature": -1}, "temperature is -1, wanted a number from 0 to 2."),
+        (CHAT, {"temperature": [1]}, "temperature is [1], wanted a number from 0 to 2."),
         (CHAT, {"top_p": 1.1}, "top_p is 1.1, wanted a number from 0 to 1."),
         (CHAT, {"top_k": 0}, "top_k is 0, wanted -1 or a number from 1 to 1000."),
         (CHAT, {"n": 5}, "n is 5, wanted a number from 1 to 4."),
@@ -74,7 +78,11 @@ def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
         (CHAT, {"messages": "Hi"}, 'messages is "Hi", wanted a list of 1 to 1000 messages.'),
         (CHAT, {"messages": []}, "messages is [], wanted a list of 1 to 1000 messages."),
         (CHAT, {"messages": ["Hi"]}, 'messages[0] is "Hi", wanted an object with role and content.'),
-        (CHAT, {"messages": [{"content": "Hi"}]}, "messages[0].role is null, wanted one of: system, user, assistant."),
+        (
+            CHAT,
+            {"messages": [{"content": "Hi"}]},
+            "messages[0].role is null, wanted one of: system, developer, user, assistant.",
+        ),
         (CHAT, {"messages": [{"role": "tool", "content": "Hi"}]}, 'messages[0].role is "tool", wanted one of'),
         (CHAT, {"messages": [{"role": [], "content": "Hi"}]}, "messages[0].role is [], wanted one of"),
         (CHAT, {"messages": [{"role": "user"}]}, "messages[0].content is null, wanted text."),
@@ -90,7 +98,7 @@ def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
         (TEXT, {"prompt": [1, 2]}, "prompt is given in tokens, wanted text."),
         (TEXT, {"prompt": [[1, 2]]}, "prompt is given in tokens, wanted text."),
         (TEXT, {"prompt": None}, "prompt is missing."),
-        (TEXT, {"logprobs": 100}, "logprobs is 100, wanted a number from 0 to 5."),
+        (TEXT, {"logprobs": 100}, "logprobs is 100, wanted a number from 0 to 1."),
         (EMBED, {"input": [1]}, "input is given in tokens, wanted text."),
         (EMBED, {"input": "a" * 8193}, "input has 8193 characters, wanted 1 to 8192."),
         (EMBED, {"encoding_format": "raw"}, 'encoding_format is "raw", wanted one of: float, base64.'),
@@ -134,13 +142,14 @@ def test_whatever_comes_a_worker_gets_only_what_it_understands():
         try:
             found = handed_on(path, **{name: junk(dice) for name in names})
         except Refused as refused:
-            assert str(refused).endswith(".")
+            assert str(refused).endswith(".") and refused.param
             outcomes.add("refused")
             continue
         outcomes.add("handed on")
         assert set(found) <= set(CHECKS[path]) and None not in found.values()
         for name in ("temperature", "top_p", "top_k", "n", "max_tokens", "presence_penalty", "frequency_penalty"):
             assert type(found.get(name, 1)) in (int, float), found
+        assert not 0 < found.get("temperature", 1) < 0.01
         for text in [found.get("prompt", "x"), found.get("input", "x"), found.get("stop", "x")]:
             assert text and all(part and isinstance(part, str) for part in (text if isinstance(text, list) else [text]))
         for message in found.get("messages", []):
