@@ -19,15 +19,14 @@ class Guard:
     def __init__(self, app, settings, lacking=()):
         """Take FastChat's application, the settings, and the parameters that this FastChat does not know."""
         self.app, self.settings = app, settings
-        self.settings.limits = self.limits
         self.wanted = checks(settings.most_answers, lacking)
         self.served = set()  # models that were answered for: one that is not known for a moment is worth waiting for
 
-    def limits(self, path, body):
-        """Return (tokens, seconds) for an answer, 0 where there is no limit."""
-        tokens = 0
-        if path == CHAT and "max_tokens" not in body:
-            tokens = self.settings.max_tokens.get(body["model"], self.settings.max_tokens.get("default", 0))
+    def limits(self, path, asked):
+        """Return (tokens, seconds) of an answer, 0 where there is no limit."""
+        tokens, by_model = 0, self.settings.max_tokens
+        if path == CHAT and "max_tokens" not in asked.body:  # FastChat's own default for completions is OpenAI's: 16
+            tokens = by_model.get(asked.body["model"], by_model.get("default", 0))
         return tokens, self.settings.answer_seconds
 
     async def __call__(self, scope, receive, send):
@@ -79,7 +78,9 @@ class Guard:
         try:
 
             async def ask(scope, send, asked):
-                await hand_on(self.app, scope, client, send, asked, self.settings, self.served)
+                limits = self.limits(path, asked) if asked else (0, 0)
+                options = {"limits": limits, "served": self.served, "again_seconds": self.settings.again_seconds}
+                await hand_on(self.app, scope, client, send, asked, **options)
 
             if name:
                 await one_model(ask, scope, send, name)

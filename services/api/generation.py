@@ -10,12 +10,14 @@ import inspect
 import json
 import time
 
-from .errors import INTERNAL_ERROR, OUT_OF_RANGE
+from .errors import INTERNAL_ERROR, NO_WORKER, OUT_OF_RANGE
 
+OK = 200
 WHOLE_SECONDS = 3 * 3600  # as long as FastChat waits for a whole answer; a worker's host that is gone is noticed before
-NO_WORKER = 50006
 BY_VLLM = "cumulative_logprob"  # a field of what FastChat's worker of vLLM says, and of no other's
 CURRENT = contextvars.ContextVar("tally")  # the Tally of the request that this task belongs to
+# What FastChat's own worker ignores (generate_stream reads none of it), with the values that change nothing.
+IGNORED = {"presence_penalty": 0, "frequency_penalty": 0, "best_of": 1, "use_beam_search": False}
 
 
 class Tally:
@@ -52,15 +54,10 @@ def counted(said):
 
 
 def not_done(payload, said):
-    """Return a sentence about a parameter that the worker ignores, by the first that it says; None when there is none."""
+    """Return a sentence about a parameter that the worker ignores, which its first word shows, else None."""
     if BY_VLLM in said:
         return "logprobs is not served by this worker." if payload.get("logprobs") is not None else None
-    for name, harmless in {
-        "presence_penalty": 0,
-        "frequency_penalty": 0,
-        "best_of": 1,
-        "use_beam_search": False,
-    }.items():
+    for name, harmless in IGNORED.items():
         if (payload.get(name) or harmless) != harmless:
             return f"{name} is not served by this worker: only one of vLLM can."
     return None
@@ -75,7 +72,7 @@ def refusal(payload, said):
 async def words(client, url, payload, headers, timeout):
     """Yield what a worker says: the text so far, again and again."""
     async with client.stream("POST", url, headers=headers, json=payload, timeout=timeout) as response:
-        if response.status_code != 200:
+        if response.status_code != OK:
             yield {"error_code": INTERNAL_ERROR, "text": f"The worker answered {response.status_code}."}
             return
         rest = b""
@@ -105,7 +102,7 @@ async def limited(saying, tally):
 
 
 async def generated(server, payload, worker, timeout):
-    """Yield what the worker at a URL says to a payload of FastChat's, usage put right; the tally gets the last of it."""
+    """Yield what the worker at a URL says to a payload of FastChat's, and put its usage right."""
     import httpx  # noqa: PLC0415  (the tests of the checks do not have it)
 
     tally = CURRENT.get(None) or Tally()
@@ -139,8 +136,8 @@ async def generated(server, payload, worker, timeout):
 async def last_of(saying):
     """Return the last word of an answer."""
     last = None
-    async for last in saying:
-        pass
+    async for said in saying:
+        last = said
     return last
 
 

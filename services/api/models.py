@@ -6,7 +6,7 @@ from .stream import Kept
 
 
 async def one_model(ask, scope, send, name):
-    """Answer with the model of this name; ``ask`` is an async function (scope, send, asked) that has FastChat answer."""
+    """Answer with the model of this name; ``ask`` as ``embed`` has it."""
     kept = Kept()
     await ask({**scope, "path": MODELS, "raw_path": MODELS.encode()}, kept, None)
     if not kept.body:

@@ -38,7 +38,7 @@ LATER = {
 }
 TOO_OLD = "this version of FastChat does not hand it on to a worker"
 
-# ``what`` is honoured, translated, ignored or refused; ``why`` says more in the table of docs/API.md; a ``check`` of None
+# ``what`` is honoured, translated, ignored or refused; ``why`` is the last column in docs/API.md; a ``check`` of None
 # depends on the most answers that a request may ask for.
 Parameter = namedtuple("Parameter", "name what why check")
 
@@ -60,16 +60,16 @@ def ignored(name, check, why):
 
 def refused(name, why, *harmless):
     """Return a parameter that can not be served, with the values that ask for nothing."""
-    also = (
-        f" Allowed, since it asks for nothing: {', '.join(f'`{shown(one)}`' for one in harmless)}." if harmless else ""
-    )
-    return Parameter(name, "refused", f"{why[0].upper()}{why[1:]}.{also}", only(*harmless, why=why))
+    values = ", ".join(f"`{shown(one)}`" for one in harmless)
+    allowed = f" Allowed, since it asks for nothing: {values}." if harmless else ""
+    return Parameter(name, "refused", f"{why[0].upper()}{why[1:]}.{allowed}", only(*harmless, why=why))
 
 
 NO_TOOLS = "FastChat's workers call no tools"
 NO_SEED = "workers draw from one source of chance for all requests"
 NO_BIAS = "workers have no bias for tokens"
 WORKER = "A worker of vLLM honours it; FastChat's own can not, and the request is refused then."
+REST = "No answer is longer than the context leaves room for."
 NOTHING_KEPT = "Nothing is kept here by it."
 
 MODEL = honoured("model", text(256), "One of `GET /v1/models`; any other is a 404.")
@@ -95,12 +95,11 @@ TABLE = {
         translated(
             "messages",
             messages,
-            "Roles system, developer (as system), user, assistant. System messages are joined in their order and come first."
-            " Parts of text are joined. An assistant's `content` may be null. Images, audio, names and tool calls are refused.",
+            "Roles system, developer (as system), user, assistant. System messages are joined in order and come first."
+            " Parts of text are joined. An assistant's `content` may be null. Images, audio, names and tool calls are"
+            " refused.",
         ),
-        honoured(
-            "max_tokens", integer(1, MOST_TOKENS), "The context's rest is the most. Default: `fastchat_api_max_tokens`."
-        ),
+        honoured("max_tokens", integer(1, MOST_TOKENS), f"{REST} Default: `fastchat_api_max_tokens`."),
         translated("max_completion_tokens", integer(1, MOST_TOKENS), "The same as `max_tokens`, by its newer name."),
         *SAMPLING,
         refused("tools", NO_TOOLS, []),
@@ -128,13 +127,13 @@ TABLE = {
     COMPLETIONS: [
         MODEL,
         honoured("prompt", None, "A text, or a list of up to `fastchat_api_most_answers` texts; no tokens."),
-        honoured("max_tokens", integer(1, MOST_TOKENS), "The context's rest is the most. Default: 16, as at OpenAI."),
+        honoured("max_tokens", integer(1, MOST_TOKENS), f"{REST} Default: 16, as at OpenAI."),
         *SAMPLING,
         honoured("echo", boolean),
         honoured(
             "logprobs",
             integer(0, 1),
-            "0 or 1: those of the tokens that were made, no others. Not with `stream`, nor by a worker of vLLM: both are refused.",
+            "0 or 1: those of the tokens that were made, no others. Refused with `stream`, and by a worker of vLLM.",
         ),
         honoured("best_of", None, f"From 1 to `fastchat_api_most_answers`, not with `stream`. {WORKER}"),
         honoured("use_beam_search", boolean, f"FastChat's own. {WORKER}"),
@@ -142,12 +141,8 @@ TABLE = {
     ],
     EMBEDDINGS: [
         MODEL,
-        translated(
-            "input", texts(MOST_TEXTS, 8192), "A text, or a list of up to 2048; no tokens. Workers get 16 at a time."
-        ),
-        translated(
-            "encoding_format", one_of("float", "base64"), "`float` or `base64` (of float32, whatever the worker has)."
-        ),
+        translated("input", texts(MOST_TEXTS, 8192), "A text or up to 2048, no tokens. Workers get 16 at a time."),
+        translated("encoding_format", one_of("float", "base64"), "`float`, or `base64` (always of float32)."),
         refused("dimensions", "a model's embeddings have one length"),
         USER,
     ],

@@ -8,7 +8,7 @@ from .checks import BODY_LIMIT, MOST_SHOWN, shown
 from .errors import Refused
 from .parameters import REQUIRED
 
-# ``body`` is what FastChat gets (a dict); ``usage`` whether a stream ends with it; ``base64`` how embeddings are written.
+# ``body`` is what FastChat gets (a dict); ``usage``: a stream ends with it; ``base64``: embeddings are written so.
 Asked = namedtuple("Asked", "body usage base64")
 
 
@@ -80,7 +80,7 @@ def understood(path, body, wanted):
     Of ``wanted``, as ``checks`` gives it, null means the default, as it does at OpenAI; FastChat would hand it on.
     """
     asked, found = parsed(body), {}
-    for name, value in asked.items():
+    for name in asked:
         if name not in wanted[path]:
             sentence = f"{shown(name)} is no parameter of {path}. Leave it out."
             raise Refused(sentence, param=name[:MOST_SHOWN], code="unknown_parameter")

@@ -32,12 +32,12 @@ UNREACHED_ERRORS = {
 BROKEN_ERRORS = {"ClientConnectionError", "ClientPayloadError", "TransportError", "ConnectionError"}
 
 
-async def hand_on(app, scope, client, send, asked, settings, served):
-    """Have FastChat's application ``app`` answer; ask again while no worker can be reached.
+async def hand_on(app, scope, client, send, asked, *, limits, served, again_seconds):
+    """Have FastChat's application ``app`` answer; ask again for ``again_seconds`` while no worker can be reached.
 
-    ``client`` is the request's Client; ``asked`` is what ``understood`` returned, None for a GET. ``settings`` has
-    ``again_seconds`` and ``limits``, a function that returns (tokens, seconds) for an answer. ``served`` is the set of
-    models that were answered for; a model that is answered for is added to it. Raises Refused when there is no answer,
+    ``client`` is the request's Client; ``asked`` is what ``understood`` returned, None for a GET. ``limits``
+    are (tokens, seconds) of an answer, 0 for none. ``served`` is the set of models that were answered for; a model that
+    is answered for is added to it. Raises Refused when there is no answer,
     and the application's own error in the middle of one.
     """
     body = json.dumps(asked.body).encode() if asked else b""
@@ -45,7 +45,7 @@ async def hand_on(app, scope, client, send, asked, settings, served):
     model = asked.body["model"] if asked else None
     until, pause, begun = None, 0.2, 0
     while True:
-        tally = Tally(asked.body.get("n", 1), *settings.limits(scope["path"], asked.body)) if asked else Tally()
+        tally = Tally(asked.body.get("n", 1) if asked else 1, *limits)
         held = Held(send, scope["path"], tally, model=model, usage=bool(asked and asked.usage))
         error = await one_try(app, scope, client, body, held)
         if client.left.is_set():
@@ -55,7 +55,7 @@ async def hand_on(app, scope, client, send, asked, settings, served):
         again = "" if held.released else worth_again(held, error or tally.error, model, served)
         begun += again == "begun"
         if again and begun < MOST_BEGUN and (until is None or time.monotonic() + pause < until):
-            until = until or time.monotonic() + settings.again_seconds
+            until = until or time.monotonic() + again_seconds
             await asyncio.sleep(max(pause, NOTICED_SECONDS) if again == "begun" else pause)
             pause = min(pause * 1.5, 1.0)
             continue

@@ -3,7 +3,7 @@
 import json
 import time
 
-from .errors import OUT_OF_RANGE, translated
+from .errors import FAULT, INTERNAL_ERROR, OUT_OF_RANGE, translated
 from .parameters import CHAT
 
 OK = 200
@@ -129,8 +129,8 @@ class Held:
             return translated(*self.fault(), self.path, self.model)
         if self.start["status"] == OK:
             return None
-        return translated(OUT_OF_RANGE if self.start["status"] < 500 else 50001, "The request could not be read.",
-                          self.path, self.model)  # fmt: skip
+        code = OUT_OF_RANGE if self.start["status"] < FAULT else INTERNAL_ERROR
+        return translated(code, "FastChat could not read this.", self.path, self.model)
 
 
 class Kept:

@@ -21,6 +21,7 @@ GOOD = {
     TEXT: {"model": "m", "prompt": "Hi"},
     EMBED: {"model": "m", "input": "Hi"},
 }
+NOTHING = {CHAT: {"n": None, "tools": [], "stream": None}, TEXT: {"logit_bias": {}, "seed": None}, EMBED: {}}
 
 
 def handed_on(path, **changed):
@@ -37,10 +38,7 @@ def refusal(path, body):
 @pytest.mark.parametrize("path", GOOD)
 def test_what_is_right_comes_through_as_it_is(path):
     assert handed_on(path) == GOOD[path]
-    assert (
-        handed_on(path, user="u", **({} if path == EMBED else {"n": None, "stream": None, "logit_bias": {}}))
-        == GOOD[path]
-    )
+    assert handed_on(path, user="u", **NOTHING[path]) == GOOD[path]
 
 
 def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
@@ -81,7 +79,7 @@ def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
         (
             CHAT,
             {"messages": [{"content": "Hi"}]},
-            "messages[0].role is null, wanted one of: system, developer, user, assistant.",
+            "messages[0].role is null, wanted one of: system, developer, user",
         ),
         (CHAT, {"messages": [{"role": "tool", "content": "Hi"}]}, 'messages[0].role is "tool", wanted one of'),
         (CHAT, {"messages": [{"role": [], "content": "Hi"}]}, "messages[0].role is [], wanted one of"),
