@@ -26,7 +26,8 @@ class Tally:
     def __init__(self, answers=1, tokens=0, seconds=0):
         """Take how many answers each prompt gets, and the limits of an answer (0: none)."""
         self.answers, self.tokens, self.seconds = answers, tokens, seconds
-        self.begun, self.used, self.running, self.error = 0, [], set(), None
+        self.begun, self.used, self.running = 0, [], set()
+        self.error = self.fault = None  # a connection's exception; (code, message) of a worker's error
 
     def usage(self):
         """Return OpenAI's usage: each prompt counts once, however many answers it gets."""
@@ -34,9 +35,9 @@ class Tally:
         completion = sum(used.get("completion_tokens") or 0 for used in self.used)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
-    def stop(self):
+    def stop(self, but=None):
         """Stop what is still generated: of several answers the others, when one failed."""
-        for task in self.running:
+        for task in self.running - {but}:
             task.cancel()
 
 
@@ -134,10 +135,14 @@ async def generated(server, payload, worker, timeout):
 
 
 async def last_of(saying):
-    """Return the last word of an answer."""
+    """Return the last word of an answer; when it is an error, the request's other answers are stopped."""
     last = None
     async for said in saying:
         last = said
+    tally = CURRENT.get(None)
+    if last["error_code"] and tally:
+        tally.fault = last["error_code"], last["text"]
+        tally.stop(but=asyncio.current_task())
     return last
 
 

@@ -115,7 +115,9 @@ class Held:
 
     def fault(self):
         """Return (code, message) of an error of FastChat's in the answer, None when there is none."""
-        if self.start is None or self.streams:
+        if self.start is None:
+            return self.tally.fault
+        if self.streams:
             return self.said_error
         try:
             said = json.loads(self.body)
@@ -127,10 +129,10 @@ class Held:
         """Return what the client hears of an error of FastChat's, None when there is none."""
         if self.fault():
             return translated(*self.fault(), self.path, self.model)
-        if self.start["status"] == OK:
+        if self.start and self.start["status"] == OK:
             return None
-        code = OUT_OF_RANGE if self.start["status"] < FAULT else INTERNAL_ERROR
-        return translated(code, "FastChat could not read this.", self.path, self.model)
+        code = OUT_OF_RANGE if self.start and self.start["status"] < FAULT else INTERNAL_ERROR
+        return translated(code, "FastChat could not answer this.", self.path, self.model)
 
 
 class Kept:

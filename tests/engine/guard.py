@@ -21,7 +21,8 @@ MODEL = "standin"
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
 CONV = {
     "name": "x", "system": "", "system_template": "{system_message}", "system_message": "",
-    "roles": ["USER", "ASSISTANT"], "messages": [], "offset": 0, "sep_style": 1, "sep": "\n", "sep2": None, "stop_str": None, "stop_token_ids": None,
+    "roles": ["USER", "ASSISTANT"], "messages": [], "offset": 0, "sep_style": 1, "sep": "\n", "sep2": None,
+    "stop_str": None, "stop_token_ids": None,
 }  # fmt: skip
 
 
@@ -107,7 +108,9 @@ class Controller(StandIn):
             }
         )
 
-    def give(self, _):
+    def give(self, asked):
+        if asked["model"] != MODEL:
+            return {"address": ""}
         self.given += 1
         return {"address": self.workers[(self.given - 1) % len(self.workers)] if self.workers else ""}
 

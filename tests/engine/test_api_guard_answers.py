@@ -3,7 +3,6 @@
 import base64
 import json
 import struct
-import threading
 import time
 
 import pytest
@@ -85,17 +84,16 @@ def test_a_client_that_leaves_takes_its_work_with_it(fleet):
 
 
 def test_of_several_answers_none_goes_on_when_one_failed(fleet):
-    failed = threading.Event()
-
-    def first_fails(_asked):
-        if failed.is_set():
-            return endless(None)
-        failed.set()
-        return [json.dumps({"text": "no memory", "error_code": 50002}).encode() + b"\0"]
-
-    here = worker(worker_generate_stream=first_fails)
-    _controller, api = fleet(here, seconds=1)
-    assert api.ask("POST", "/v1/chat/completions", {**CHAT, "n": 2})[0] in (200, 500)
+    failed = json.dumps({"text": "no memory", "error_code": 50002}).encode() + b"\0"
+    turns = iter([lambda: endless(None), lambda: (time.sleep(1), failed)[1:]])
+    here = worker(worker_generate_stream=lambda _: next(turns)())
+    _controller, api = fleet(here)
+    began = time.monotonic()
+    status, said = error(api, "/v1/chat/completions", {**CHAT, "n": 2})
+    assert (status, said["message"]) == (500, "no memory") and time.monotonic() - began < 4
+    while not here.left and time.monotonic() - began < 4:
+        time.sleep(0.05)
+    assert len(here.left) == 1
 
 
 def test_an_answer_without_a_limit_of_its_own_gets_the_model_s(fleet):

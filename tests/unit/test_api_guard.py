@@ -4,7 +4,9 @@ import asyncio
 import errno
 import json
 import random
+import re
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +122,102 @@ def test_what_is_no_json_object_is_refused(body):
 def test_a_value_is_never_quoted_whole():
     secret = "What I would not have in a log " * 100
     assert secret not in refusal(CHAT, json.dumps({**GOOD[CHAT], "n": secret, "messages": [secret]}).encode())
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("path", TABLE)
+def test_the_table_in_the_document_is_what_the_guard_does(path):
+    text = (ROOT / "docs" / "API.md").read_text(encoding="utf-8")
+    (section,) = [one for one in text.split("\n## ") if re.match(rf"`\w+ {path}`", one)]
+    assert re.findall(r"^\| `.*", section, re.MULTILINE) == rows(path)
+
+
+@pytest.mark.parametrize("path", GOOD)
+def test_no_parameter_is_dropped_in_silence(path):
+    for one in TABLE[path]:
+        odd = {"odd": [1]}
+        with pytest.raises(Refused) as refused:
+            understood(path, json.dumps({**GOOD[path], one.name: odd}).encode(), CHECKS)
+        assert refused.value.param == one.name and refused.value.status == 400
+    for name in ("junk", "Temperature", "max-tokens"):
+        with pytest.raises(Refused, match="is no parameter of") as refused:
+            understood(path, json.dumps({**GOOD[path], name: None}).encode(), CHECKS)
+        assert refused.value.param == name and refused.value.code == "unknown_parameter"
+
+
+@pytest.mark.parametrize(
+    ("name", "asks", "nothing"),
+    [("tools", [{"type": "function"}], []), ("tool_choice", "required", "none"), ("functions", [{}], []),
+     ("response_format", {"type": "json_object"}, {"type": "text"}), ("logprobs", True, False), ("seed", 0, None),
+     ("top_logprobs", 2, 0), ("logit_bias", {"50256": -100}, {}), ("store", True, False), ("audio", {}, None),
+     ("modalities", ["text", "audio"], ["text"]), ("prediction", {"type": "content"}, None), ("user", 1, "alice"),
+     ("service_tier", "flex", "auto"), ("metadata", {"a": "b"}, {}), ("parallel_tool_calls", "x", True)],
+)  # fmt: skip
+def test_what_can_not_be_done_is_refused_by_name_unless_it_asks_for_nothing(name, asks, nothing):
+    assert handed_on(CHAT, **{name: nothing}) == GOOD[CHAT]
+    with pytest.raises(Refused, match=f"^{name} ") as refused:
+        handed_on(CHAT, **{name: asks})
+    assert refused.value.param == name and refused.value.kind == "invalid_request_error"
+
+
+def test_a_value_is_the_same_only_when_its_type_is():
+    for name, value in (("logprobs", 0), ("top_logprobs", False), ("store", 0)):
+        assert name in refusal(CHAT, json.dumps({**GOOD[CHAT], name: value}).encode())
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0, 0), (1e-9, 0), (0.004, 0), (0.006, 0.01), (0.01, 0.01), (2, 2)])
+def test_a_temperature_that_is_too_cold_is_rounded(asked, given):
+    assert handed_on(CHAT, temperature=asked)["temperature"] == given
+
+
+def test_the_newer_name_of_max_tokens_is_the_same_limit():
+    assert handed_on(CHAT, max_completion_tokens=3)["max_tokens"] == 3
+    assert handed_on(CHAT, max_completion_tokens=3, max_tokens=3)["max_tokens"] == 3
+    both = {**GOOD[CHAT], "max_completion_tokens": 3, "max_tokens": 4}
+    assert refusal(CHAT, json.dumps(both).encode()).startswith("max_completion_tokens is 3 and max_tokens is 4")
+
+
+def test_messages_are_what_fastchat_s_templates_know():
+    said = [
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "you"}]},
+        {"role": "assistant", "content": None, "tool_calls": [], "refusal": None, "annotations": []},
+        {"role": "system", "content": "One."},
+        {"role": "developer", "content": "Two."},
+        {"role": "assistant"},
+    ]
+    assert handed_on(CHAT, messages=said)["messages"] == [
+        {"role": "system", "content": "One.\nTwo."},
+        {"role": "user", "content": "Hi\nyou"},
+        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": ""},
+    ]
+    for more in ({"name": "bob"}, {"tool_calls": [{"id": "1"}]}, {"weight": 1}):
+        message = {"role": "assistant", "content": "x", **more}
+        assert next(iter(more)) in refusal(CHAT, json.dumps({**GOOD[CHAT], "messages": [message]}).encode())
+
+
+def test_options_of_a_stream_are_for_streams():
+    asked = {**GOOD[CHAT], "stream": True, "stream_options": {"include_usage": True}}
+    assert understood(CHAT, json.dumps(asked).encode(), CHECKS).usage is True
+    assert refusal(CHAT, json.dumps({**asked, "stream": False}).encode()).startswith(
+        "stream_options is for streams only"
+    )
+    assert "include_all" in refusal(CHAT, json.dumps({**asked, "stream_options": {"include_all": True}}).encode())
+    for name, value in (("logprobs", 1), ("best_of", 2)):
+        asked = {**GOOD[TEXT], "stream": True, name: value}
+        assert refusal(TEXT, json.dumps(asked).encode()) == f"{name} is not served in a stream. Leave it out."
+
+
+def test_what_an_old_fastchat_does_not_hand_on_is_refused_there():
+    old = checks(4, set(LATER))
+    nothing = {"top_k": -1, "presence_penalty": 0, "best_of": 1, "use_beam_search": False}
+    assert understood(TEXT, json.dumps({**GOOD[TEXT], **nothing}).encode(), old).body == GOOD[TEXT]
+    for name, value in (("top_k", 5), ("presence_penalty", 1), ("best_of", 2), ("logprobs", 0)):
+        with pytest.raises(Refused, match="this version of FastChat") as refused:
+            understood(TEXT, json.dumps({**GOOD[TEXT], name: value}).encode(), old)
+        assert refused.value.param == name
 
 
 def junk(dice, depth=0):
