@@ -8,7 +8,9 @@ When the controller, or the worker that it chose, can not be reached, FastChat a
 worker would do. As long as nothing was sent to the client, the guard asks again: the controller takes a dead worker out
 of dispatch within a second.
 
-The life of a request: ``dispatch`` takes it, ``request`` reads it, ``checks`` says which values it may have, ``retry``
-asks FastChat (``fastchat_app``) until a worker answers, ``stream`` holds the answer back until the client shall see it,
-and ``errors`` says what went wrong. ``connections`` notices hosts that are gone.
+The life of a request: ``dispatch`` takes it, ``request`` reads it, ``parameters`` is the table of what it may ask
+for, and ``checks`` says with which values. ``retry`` asks FastChat (``fastchat_app``) until a worker answers, ``generation`` has
+the worker generate and counts what it made, and ``stream`` holds the answer back until the client shall see it, in
+OpenAI's form. ``errors`` says what went wrong. ``embeddings`` asks in parts, ``models`` finds one model, and
+``connections`` notices hosts that are gone. ``docs/API.md`` says what a client sees of all this.
 """

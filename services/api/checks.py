@@ -1,17 +1,17 @@
-"""Which parameters a request may have, and which values: one check for each, which returns the value or refuses it."""
+"""Which values a parameter may have: each check returns the value that FastChat shall get, or refuses it."""
 
 import json
 import re
 
 from .errors import Refused
 
-MESSAGE_ROLES = ("system", "user", "assistant")
+MESSAGE_ROLES = ("system", "developer", "user", "assistant")
 # Below, logits divided by it leave fp16's range: on a GPU sampling then fails an assertion, which costs the process.
 COLDEST = 0.01
+EMPTY = (None, "", [], {})
 BODY_LIMIT = 524288  # bytes of a body, and characters of a text in it
 MOST_MESSAGES = 1000
 MOST_SHOWN = 40  # characters of a value, digits of a number
-REQUIRED = {"model", "messages", "prompt", "input"}
 
 
 def shown(value):
@@ -47,6 +47,14 @@ def integer(lowest, highest, extra=()):
     return check
 
 
+def temperature(name, value):
+    """Return a temperature; one that is legal and too cold for a GPU becomes 0 or the coldest, whichever is nearer."""
+    value = number(0, 2)(name, value)
+    if 0 < value < COLDEST:
+        return 0 if value < COLDEST / 2 else COLDEST
+    return value
+
+
 def boolean(name, value):
     """Return a boolean or refuse."""
     if not isinstance(value, bool):
@@ -67,6 +75,44 @@ def text(longest, shortest=1):
         return value
 
     return check
+
+
+def stops(most, longest):
+    """Return a check for the texts that end an answer; an empty list means none."""
+
+    def check(name, value):
+        return None if value == [] else texts(most, longest)(name, value)
+
+    return check
+
+
+def stream_options(name, value):
+    """Return the options of a stream; ``include_usage`` is the only one that changes anything here."""
+    if not isinstance(value, dict):
+        raise Refused(f"{name} is {shown(value)}, wanted an object.")
+    for option, one in value.items():
+        if option != "include_usage" and one not in (None, False):
+            raise Refused(f"{name} has {shown(option)}, wanted include_usage only.")
+    return {"include_usage": boolean(f"{name}.include_usage", value.get("include_usage") or False)}
+
+
+def only(*harmless, why):
+    """Return a check for a parameter that can not be served: it is left out when its value asks for nothing."""
+
+    def check(name, value):
+        if not any(value == one and type(value) is type(one) for one in harmless):
+            raise Refused(f"{name} is not served here: {why}. Leave it out.", code="unsupported_parameter")
+
+    return check
+
+
+def unused(check):
+    """Return a check for a parameter that is right as ``check`` says, and that changes no answer: it is left out."""
+
+    def leave_out(name, value):
+        check(name, value)
+
+    return leave_out
 
 
 def one_of(*wanted):
@@ -96,6 +142,13 @@ def texts(most, longest):
     return check
 
 
+def nothing_else(name, value, known):
+    """Refuse what an object of a chat says beyond ``known``, unless it says nothing."""
+    for key, one in value.items():
+        if key not in known and one not in EMPTY:
+            raise Refused(f"{name} has {shown(key)}, wanted {' and '.join(known)} only.", code="unsupported_parameter")
+
+
 def content(name, value):
     """Return a message's content as text: parts are joined as FastChat does, what is not text is refused."""
     if not isinstance(value, list):
@@ -108,47 +161,29 @@ def content(name, value):
         if kind != "text":
             # Workers open an image's address themselves, be it a file of theirs or a neighbour's URL (FastChat #3873).
             raise Refused(f"{name}[{at}] is of type {shown(kind)}, wanted text: nothing else is served here.")
+        nothing_else(f"{name}[{at}]", part, ("type", "text"))
         pieces.append(text(BODY_LIMIT, 0)(f"{name}[{at}].text", part.get("text")))
     return "\n".join(pieces)
 
 
 def messages(name, value):
-    """Return a chat's messages with role and text only."""
+    """Return a chat's messages with role and text only, what the system says first and in one.
+
+    FastChat keeps the last system message only, and knows no developer. An assistant that only called tools said
+    nothing: its content is null.
+    """
     if not isinstance(value, list) or not 1 <= len(value) <= MOST_MESSAGES:
         raise Refused(f"{name} is {shown(value)}, wanted a list of 1 to {MOST_MESSAGES} messages.")
-    found = []
+    system, found = [], []
     for at, message in enumerate(value):
         if not isinstance(message, dict):
             raise Refused(f"{name}[{at}] is {shown(message)}, wanted an object with role and content.")
         role = one_of(*MESSAGE_ROLES)(f"{name}[{at}].role", message.get("role"))
-        found.append({"role": role, "content": content(f"{name}[{at}].content", message.get("content"))})
-    return found
-
-
-def checks(answers):
-    """Return {path: {parameter: its check}}; ``answers`` is the most that ``n`` may ask for."""
-    sampling = {
-        "temperature": number(COLDEST, 2, extra=(0,)),
-        "top_p": number(0, 1),
-        "top_k": integer(1, 1000, extra=(-1,)),
-        "n": integer(1, answers),
-        "max_tokens": integer(1, 1048576),
-        "stop": texts(16, 256),
-        "stream": boolean,
-        "presence_penalty": number(-2, 2),
-        "frequency_penalty": number(-2, 2),
-    }
-    completions = {
-        "prompt": texts(answers, BODY_LIMIT),
-        "echo": boolean,
-        "logprobs": integer(0, 5),
-        "best_of": integer(1, answers),
-        "use_beam_search": boolean,
-    }
-    model = {"model": text(256)}
-    return {
-        "/v1/chat/completions": {**model, "messages": messages, **sampling},
-        "/v1/completions": {**model, **completions, **sampling},
-        # A worker does nothing else while it embeds.
-        "/v1/embeddings": {**model, "input": texts(16, 8192), "encoding_format": one_of("float", "base64")},
-    }
+        nothing_else(f"{name}[{at}]", message, ("role", "content"))
+        said = message.get("content")
+        said = "" if said is None and role == "assistant" else content(f"{name}[{at}].content", said)
+        if role in ("system", "developer"):
+            system.append(said)
+        else:
+            found.append({"role": role, "content": said})
+    return [*([{"role": "system", "content": "\n".join(system)}] if system else []), *found]

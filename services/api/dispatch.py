@@ -1,21 +1,33 @@
 """Where a request goes: to FastChat, to a refusal, or to the guard's own answer; and its line in the journal."""
 
+import asyncio
 import time
 
-from .checks import checks
+from .embeddings import embed
 from .errors import Refused, fail, reply
-from .request import forwarded, read
+from .models import one_model
+from .parameters import CHAT, EMBEDDINGS, MODELS, checks
+from .request import Client, understood
 from .retry import hand_on
+
+ALIVE = "/fleet/alive"
 
 
 class Guard:
     """An ASGI application around FastChat's; ``settings`` are argparse's."""
 
-    def __init__(self, app, settings):
-        """Take FastChat's application and the settings."""
+    def __init__(self, app, settings, lacking=()):
+        """Take FastChat's application, the settings, and the parameters that this FastChat does not know."""
         self.app, self.settings = app, settings
-        self.wanted = checks(settings.most_answers)
+        self.wanted = checks(settings.most_answers, lacking)
         self.served = set()  # models that were answered for: one that is not known for a moment is worth waiting for
+
+    def limits(self, path, asked):
+        """Return (tokens, seconds) of an answer, 0 where there is no limit."""
+        tokens, by_model = 0, self.settings.max_tokens
+        if path == CHAT and "max_tokens" not in asked.body:  # FastChat's own default for completions is OpenAI's: 16
+            tokens = by_model.get(asked.body["model"], by_model.get("default", 0))
+        return tokens, self.settings.answer_seconds
 
     async def __call__(self, scope, receive, send):
         """Answer one request."""
@@ -33,32 +45,48 @@ class Guard:
             said["bytes"] += len(message.get("body", b""))
             await send(message)
 
-        known = scope["path"] in {*self.wanted, "/v1/models", "/fleet/alive"}
         try:
-            await self.answer(scope, receive, counted)
+            await self.answer(scope, Client(receive), counted)
         except Refused as refused:
             await fail(counted, refused)
         finally:
-            if scope["path"] != "/fleet/alive":
+            if scope["path"] != ALIVE:
                 # Neither query nor body nor header: a client may put its key anywhere.
-                where = f"{scope['method']} {scope['path'] if known else '(another path)'}"
+                where = f"{scope['method']} {self.shown(scope['path'])}"
                 seconds = time.monotonic() - began
                 print(f"{where} {said['status']} {said['bytes']} bytes {seconds:.1f} s", flush=True)
 
-    async def answer(self, scope, receive, send):
+    def shown(self, path):
+        """Return a path as the journal may have it."""
+        if path in self.wanted:
+            return path
+        return f"{MODELS}/(one)" if path.startswith(f"{MODELS}/") else "(another path)"
+
+    async def answer(self, scope, client, send):
         """Answer, refuse, or hand on a request."""
         path, method = scope["path"], scope["method"]
-        if path == "/fleet/alive" and method == "GET":
+        name = path[len(MODELS) + 1 :] if path.startswith(f"{MODELS}/") else ""
+        if path not in (*self.wanted, ALIVE) and not name:
+            raise Refused("There is nothing here.", 404)
+        if method != ("POST" if path in self.wanted and path != MODELS else "GET"):
+            raise Refused(f"{method} is not for this path.", 405)
+        if path == ALIVE:
             await reply(send, 200, {"alive": True})
             return
-        if (path == "/v1/models" and method == "GET") or (path in self.wanted and method == "POST"):
-            body = await read(receive) if method == "POST" else b""
-            if method == "POST":
-                body = forwarded(path, body, self.wanted)
-            await hand_on(
-                self.app, scope, receive, send, body, served=self.served, again_seconds=self.settings.again_seconds
-            )
-        elif path == "/v1/models" or path in self.wanted:
-            raise Refused(f"{method} is not for this path.", 405)
-        else:
-            raise Refused("There is nothing here.", 404)
+        asked = understood(path, await client.read(), self.wanted) if method == "POST" else None
+        watching = asyncio.ensure_future(client.wait())
+        try:
+
+            async def ask(scope, send, asked):
+                limits = self.limits(path, asked) if asked else (0, 0)
+                options = {"limits": limits, "served": self.served, "again_seconds": self.settings.again_seconds}
+                await hand_on(self.app, scope, client, send, asked, **options)
+
+            if name:
+                await one_model(ask, scope, send, name)
+            elif path == EMBEDDINGS:
+                await embed(ask, scope, send, asked)
+            else:
+                await ask(scope, send, asked)
+        finally:
+            watching.cancel()

@@ -6,12 +6,11 @@ import re
 import sys
 import time
 
-from .errors import Refused
-from .request import replayed, scope_for
+from .errors import INTERNAL_ERROR, INVALID_MODEL, Refused
+from .generation import CURRENT, Tally
+from .request import scope_for
 from .stream import OK, Held
 
-# FastChat's codes in an error's body (fastchat.constants.ErrorCode, 0.2.15 to 0.2.36).
-INVALID_MODEL, INTERNAL_ERROR = 40301, 50001
 # How often a request may reach a worker that then breaks off: one that kills workers must not go through all of them.
 MOST_BEGUN = 2
 # Then the controller, which asks each second, has noticed. (Through a tunnel a dead worker's port takes connections.)
@@ -33,25 +32,27 @@ UNREACHED_ERRORS = {
 BROKEN_ERRORS = {"ClientConnectionError", "ClientPayloadError", "TransportError", "ConnectionError"}
 
 
-async def hand_on(app, scope, receive, send, body, *, served, again_seconds):
+async def hand_on(app, scope, client, send, asked, *, limits, served, again_seconds):
     """Have FastChat's application ``app`` answer; ask again for ``again_seconds`` while no worker can be reached.
 
-    ``body`` is what ``forwarded`` returned (bytes; empty for a GET). ``served`` is the set of models that were answered
-    for; a model that is answered for is added to it. Raises Refused when there is no answer, and the application's own
-    error in the middle of one.
+    ``client`` is the request's Client; ``asked`` is what ``understood`` returned, None for a GET. ``limits``
+    are (tokens, seconds) of an answer, 0 for none. ``served`` is the set of models that were answered for; a model that
+    is answered for is added to it. Raises Refused when there is no answer,
+    and the application's own error in the middle of one.
     """
+    body = json.dumps(asked.body).encode() if asked else b""
     scope = scope_for(scope, body)
-    model = json.loads(body)["model"] if body else None
+    model = asked.body["model"] if asked else None
     until, pause, begun = None, 0.2, 0
     while True:
-        held, error = Held(send, scope["path"] == "/v1/chat/completions"), None
-        try:
-            await app(dict(scope), replayed(body, receive), held)
-        except Exception as caught:  # whatever it is, the client gets one sentence and the journal its name
-            error = caught
+        tally = Tally(asked.body.get("n", 1) if asked else 1, *limits)
+        held = Held(send, scope["path"], tally, model=model, usage=bool(asked and asked.usage))
+        error = await one_try(app, scope, client, body, held)
+        if client.left.is_set():
+            return
         if held.released and error:
             raise error  # in the middle of an answer: the connection is cut, so that the client notices
-        again = "" if held.released else worth_again(held, error, model, served)
+        again = "" if held.released else worth_again(held, error or tally.error, model, served)
         begun += again == "begun"
         if again and begun < MOST_BEGUN and (until is None or time.monotonic() + pause < until):
             until = until or time.monotonic() + again_seconds
@@ -63,15 +64,38 @@ async def hand_on(app, scope, receive, send, body, *, served, again_seconds):
         if error:
             print(f"{scope['path']}: {type(error).__name__}", file=sys.stderr, flush=True)
             raise Refused("The server could not answer this.", 500, "server_error")
-        if held.start is None:  # the client has left
-            return
         if not held.released:
-            if held.start["status"] == OK and held.streams and held.fault():
-                raise Refused(str(held.fault()[1]), 500, "server_error")
+            if held.refused():
+                raise held.refused()
             await held.release()
         if held.start["status"] == OK and model:
             served.add(model)
         return
+
+
+async def one_try(app, scope, client, body, held):
+    """Have the application answer once into ``held``; return its error, None when there is none.
+
+    It is stopped when the client leaves, and with it what a worker generates.
+    """
+    CURRENT.set(held.tally)  # what the application starts inherits it
+    answering = asyncio.ensure_future(app(dict(scope), client.replayed(body), held))
+    leaving = asyncio.ensure_future(client.left.wait())
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done() and held.over:
+            await asyncio.wait({answering}, timeout=1)  # the client has all of its answer
+    finally:
+        leaving.cancel()
+        answering.cancel()
+        held.tally.stop()
+    try:
+        await answering
+    except asyncio.CancelledError:
+        return None
+    except Exception as caught:  # whatever it is, the client gets one sentence and the journal its name
+        return caught
+    return None
 
 
 def worth_again(held, error, model, served):

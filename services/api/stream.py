@@ -1,17 +1,29 @@
-"""FastChat's answer to one try, held back until the client shall see it."""
+"""FastChat's answer to one try, held back until the client shall see it, and put into OpenAI's form."""
 
 import json
+import time
+
+from .errors import FAULT, INTERNAL_ERROR, OUT_OF_RANGE, translated
+from .parameters import CHAT
 
 OK = 200
+DONE = b"data: [DONE]\n\n"
+
+
+def event(value):
+    """Return a server-sent event."""
+    return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
 
 
 class Held:
     """FastChat's answer to one try: kept back until it is one that the client shall see."""
 
-    def __init__(self, send, chat):
-        """Take ASGI's ``send``, and whether it is a chat."""
-        self.send, self.chat = send, chat
-        self.start, self.body, self.released = None, b"", False
+    def __init__(self, send, path, tally, *, model=None, usage=False):
+        """Take ASGI's ``send``, the path, the request's Tally and model, and whether a stream ends with the usage."""
+        self.send, self.path, self.tally, self.model, self.usage = send, path, tally, model, usage
+        self.start, self.body, self.released, self.over = None, b"", False, False
+        self.rest, self.last, self.ended, self.said_error = b"", {}, set(), None
+        self.created = int(time.time())
 
     @property
     def streams(self):
@@ -20,28 +32,120 @@ class Held:
 
     async def __call__(self, message):
         """Take a message of the application; let it through from the first event on that holds something generated."""
-        if self.released:
-            await self.send(message)
-        elif message["type"] == "http.response.start":
+        if message["type"] == "http.response.start":
             self.start = message
-        elif message["type"] == "http.response.body":
+        elif message["type"] == "http.response.body" and not (self.start["status"] == OK and self.streams):
             self.body += message.get("body", b"")
+        elif message["type"] == "http.response.body" and not self.over:
+            *whole, self.rest = (self.rest + message.get("body", b"")).split(b"\n\n")
+            for one in whole:
+                await self.take(one)
+            if not message.get("more_body", False) and self.released:
+                await self.end()
+
+    async def take(self, one):
+        """Take an event of FastChat's stream."""
+        if self.said_error or self.over:
+            return
+        said = one[len(b"data: ") :]
+        if said == b"[DONE]":
+            self.body += event({**self.last, "choices": [], "usage": self.tally.usage()}) if self.usage else b""
+            self.body += DONE
+        elif "error_code" in (value := json.loads(said)):
+            self.said_error = value["error_code"], value["text"]
+            if not self.released:
+                return
+            self.body += event(translated(*self.said_error, self.path, self.model).said())
+        else:
+            self.body += event(self.chunk(value))
             # FastChat sends a chat's first event, the role, before it asks a worker.
-            begun = self.body.count(b"\n\n") > (1 if self.chat else 0)
-            if self.start["status"] == OK and self.streams and begun and self.fault() is None:
-                await self.release(message.get("more_body", False))
+            if not self.released and not any("role" in choice.get("delta", {}) for choice in value["choices"]):
+                await self.release(more=True)
+        if self.released:
+            await self.flush()
+
+    def chunk(self, value):
+        """Return a chunk with what OpenAI's have and FastChat's lack."""
+        kind = "chat.completion.chunk" if self.path == CHAT else "text_completion"
+        self.last = {"id": value["id"], "object": kind, "created": self.created, "model": value["model"]}
+        for choice in value["choices"]:
+            # FastChat begins to count again with each prompt, and says how answers ended when all of them did.
+            at, text = self.tally.begun - 1, choice.get("text") or choice.get("delta")
+            reason = choice.setdefault("finish_reason", None)
+            if reason is not None and not text:
+                at = min(set(range(self.tally.begun)) - self.ended, default=at)
+            if reason is not None:
+                self.ended.add(at)
+            choice["index"] = at if self.path != CHAT else choice["index"]
+            choice.setdefault("logprobs", None)
+        return {**self.last, "choices": value["choices"], **({"usage": None} if self.usage else {})}
+
+    async def flush(self):
+        """Send what there is of a stream."""
+        body, self.body = self.body, b""
+        if body:
+            await self.send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self):
+        """End a stream."""
+        self.over = True
+        await self.send({"type": "http.response.body", "body": self.body, "more_body": False})
 
     async def release(self, more=False):
-        """Send what was kept back."""
+        """Send what was kept back: of a stream its beginning, or the whole answer."""
         self.released = True
-        await self.send(self.start)
-        await self.send({"type": "http.response.body", "body": self.body, "more_body": more})
+        if not more and not self.streams and self.path in ("/v1/chat/completions", "/v1/completions"):
+            self.body = self.counted()
+        ours = (b"content-length",)
+        headers = [pair for pair in self.start["headers"] if pair[0] not in ours]
+        if not self.streams:
+            headers.append((b"content-length", str(len(self.body)).encode()))
+        await self.send({**self.start, "headers": headers})
+        if more:
+            await self.flush()
+        else:
+            await self.end()
+
+    def counted(self):
+        """Return a whole answer with the usage of all its answers."""
+        answer = json.loads(self.body)
+        for choice in answer["choices"]:
+            choice.setdefault("logprobs", None)
+        return json.dumps({**answer, "usage": self.tally.usage()}, ensure_ascii=False).encode()
 
     def fault(self):
         """Return (code, message) of an error of FastChat's in the answer, None when there is none."""
+        if self.start is None:
+            return self.tally.fault
+        if self.streams:
+            return self.said_error
         try:
-            last = self.body.split(b"data: ")[-2 if self.body.rstrip().endswith(b"[DONE]") else -1]
-            said = json.loads(last if self.streams else self.body)
-            return (said["error_code"], said["text"]) if self.streams else (said["code"], said["message"])
-        except (ValueError, KeyError, TypeError, IndexError):
+            said = json.loads(self.body)
+            return said["code"], said["message"]
+        except (ValueError, KeyError, TypeError):
             return None
+
+    def refused(self):
+        """Return what the client hears of an error of FastChat's, None when there is none."""
+        if self.fault():
+            return translated(*self.fault(), self.path, self.model)
+        if self.start and self.start["status"] == OK:
+            return None
+        code = OUT_OF_RANGE if self.start and self.start["status"] < FAULT else INTERNAL_ERROR
+        return translated(code, "FastChat could not answer this.", self.path, self.model)
+
+
+class Kept:
+    """What would have been sent to a client."""
+
+    def __init__(self):
+        """Begin with nothing."""
+        self.body = b""
+
+    async def __call__(self, message):
+        """Take a message; the status is always 200, since anything else is raised."""
+        self.body += message.get("body", b"")
+
+    def value(self):
+        """Return what the body says, None when the client left before there was one."""
+        return json.loads(self.body) if self.body else None

@@ -1,163 +1,12 @@
-"""The guard in front of FastChat's own API server, as it is installed; controller and workers are stand-ins on sockets.
-
-A stand-in worker answers FastChat's protocol with fixed words and remembers what it was sent; what it was sent is what
-would have reached a model.
-"""
+"""The guard in front of FastChat's own API server, as it is installed; controller and workers are stand-ins."""
 
 import http.client
-import http.server
 import json
-import socket
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
-
-CLONE = Path(__file__).resolve().parents[2]
-MODEL = "standin"
-CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
-CONV = {
-    "name": "x", "system_template": "{system_message}", "system_message": "", "roles": ["USER", "ASSISTANT"],
-    "messages": [], "offset": 0, "sep_style": 1, "sep": "\n", "sep2": None, "stop_str": None, "stop_token_ids": None,
-}  # fmt: skip
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-class StandIn:
-    """A server on a port of 127.0.0.1 whose paths are functions: body -> JSON, pieces, or a broken connection."""
-
-    def __init__(self, paths):
-        self.port, self.asked = free_port(), []
-        self.url = f"http://127.0.0.1:{self.port}"
-        stand_in = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"  # in chunks, as uvicorn sends: a broken stream is seen to be one
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                asked = json.loads(body) if body else None
-                stand_in.asked.append((self.path, asked))
-                said = paths[self.path](asked)
-                if said is None:  # as when the process is killed
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    return
-                self.send_response(200)
-                self.send_header("Transfer-Encoding", "chunked")
-                self.end_headers()
-                for piece in [json.dumps(said).encode()] if isinstance(said, dict) else said:
-                    if piece is None:
-                        self.connection.shutdown(socket.SHUT_RDWR)
-                        return
-                    self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-                self.wfile.write(b"0\r\n\r\n")
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-    def generated(self):
-        return [asked for path, asked in self.asked if path.startswith("/worker_generate")]
-
-
-def pieces(*texts):
-    for text in texts:
-        time.sleep(0.2)
-        yield json.dumps({"text": text, "error_code": 0, "usage": {}, "finish_reason": None}).encode() + b"\0"
-
-
-def worker(**changed):
-    answer = {"text": "Paris", "error_code": 0, "finish_reason": "stop",
-              "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}  # fmt: skip
-    paths = {
-        "/worker_get_conv_template": lambda _: {"conv": CONV},
-        "/model_details": lambda _: {"context_length": 2048},
-        "/count_token": lambda _: {"count": 7},
-        "/worker_generate": lambda _: answer,
-        "/worker_generate_stream": lambda _: pieces("Par", "Paris"),
-    }
-    return StandIn({**paths, **{f"/{name}": act for name, act in changed.items()}})
-
-
-class Controller(StandIn):
-    """Lists what it is told to, and gives out its workers in turn."""
-
-    def __init__(self, *workers):
-        self.workers, self.given = list(workers), 0
-        super().__init__(
-            {
-                "/refresh_all_workers": lambda _: {},
-                "/list_models": lambda _: {"models": [MODEL] if self.workers else []},
-                "/get_worker_address": self.give,
-            }
-        )
-
-    def give(self, _):
-        self.given += 1
-        return {"address": self.workers[(self.given - 1) % len(self.workers)] if self.workers else ""}
-
-
-class Api:
-    """The guard as a process."""
-
-    def __init__(self, controller, seconds=4):
-        self.port = free_port()
-        command = [sys.executable, "-m", "services.api", "--host=127.0.0.1", f"--port={self.port}"]
-        command += [f"--controller-address={controller}", f"--again-seconds={seconds}"]
-        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        self.process = subprocess.Popen(command, env={"LOGDIR": "", "PYTHONPATH": str(CLONE)}, **pipe)
-        for _ in range(150):
-            try:
-                if self.ask("GET", "/fleet/alive")[0] == 200:
-                    return
-            except OSError:
-                time.sleep(0.2)
-        raise AssertionError(self.stop())
-
-    def open(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-secret"}
-        connection.request(method, path, data, headers)
-        return connection.getresponse()
-
-    def ask(self, method, path, body=None):
-        answer = self.open(method, path, body)
-        return answer.status, answer.read().decode()
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.communicate(timeout=20)[0]
-
-
-@pytest.fixture
-def fleet():
-    """Yield a function that starts a controller over some workers and an API; all of it is stopped at the end."""
-    started = []
-
-    def start(*workers, **options):
-        controller = Controller(*(getattr(one, "url", one) for one in workers))
-        api = Api(controller.url, **options)
-        started.extend([controller, api, *(one for one in workers if isinstance(one, StandIn))])
-        return controller, api
-
-    yield start
-    for one in started:
-        one.stop()
+from guard import CHAT, MODEL, free_port, pieces, worker
 
 
 def test_a_chat_goes_through_whole_and_streamed(fleet):
@@ -180,10 +29,10 @@ def test_null_is_the_default_and_parts_of_text_are_text(fleet):
     here = worker()
     _controller, api = fleet(here)
     parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "the capital?"}]
-    odd = {"messages": [{"role": "user", "content": parts}], "temperature": None, "top_p": None, "junk": {"a": [1]}}
+    odd = {"messages": [{"role": "user", "content": parts}], "temperature": None, "top_p": None, "tools": []}
     assert api.ask("POST", "/v1/chat/completions", {**CHAT, **odd})[0] == 200
     (sent,) = here.generated()
-    assert sent["temperature"] == 0.7 and "What is\nthe capital?" in sent["prompt"] and "junk" not in sent
+    assert sent["temperature"] == 0.7 and "What is\nthe capital?" in sent["prompt"] and "tools" not in sent
 
 
 def test_other_paths_are_not_there_and_no_worker_hears_of_what_is_refused(fleet):
@@ -210,7 +59,7 @@ def test_a_worker_that_is_gone_is_not_the_client_s_matter(fleet):
 
 
 def test_an_answer_that_broke_before_its_first_word_is_asked_for_once_more(fleet):
-    killed, here = worker(worker_generate=lambda _: None, worker_generate_stream=lambda _: None), worker()
+    killed, here = worker(worker_generate_stream=lambda _: None), worker()
     controller, api = fleet(killed, here)
     for stream in (False, True):
         controller.given = 0
@@ -220,10 +69,11 @@ def test_an_answer_that_broke_before_its_first_word_is_asked_for_once_more(fleet
 
 
 def test_a_request_that_kills_workers_is_not_led_through_all_of_them(fleet):
-    killed = worker(worker_generate=lambda _: None)
+    killed = worker(worker_generate_stream=lambda _: None)
     _controller, api = fleet(killed)
-    status, said = api.ask("POST", "/v1/chat/completions", CHAT)
-    assert status == 503 and json.loads(said)["error"]["type"] == "server_error"
+    answer = api.open("POST", "/v1/chat/completions", CHAT)
+    assert answer.status == 503 and json.loads(answer.read())["error"]["type"] == "server_error"
+    assert int(answer.getheader("Retry-After")) > 0
     assert len(killed.generated()) == 2
 
 
@@ -243,7 +93,7 @@ def test_a_model_that_was_served_is_waited_for_and_another_is_not(fleet):
     threading.Timer(1.5, lambda: controller.workers.extend(gone)).start()
     assert api.ask("POST", "/v1/chat/completions", CHAT)[0] == 200
     began = time.monotonic()
-    assert api.ask("POST", "/v1/chat/completions", {**CHAT, "model": "another"})[0] == 400
+    assert api.ask("POST", "/v1/chat/completions", {**CHAT, "model": "another"})[0] == 404
     assert time.monotonic() - began < 1
 
 
@@ -258,11 +108,12 @@ def test_without_any_worker_it_says_so_after_the_time_it_was_given(fleet):
 def test_a_worker_s_own_error_is_said_once(fleet):
     error = {"text": "out of memory", "error_code": 50002}
     streamed = [json.dumps(error).encode() + b"\0"]
-    here = worker(worker_generate=lambda _: error, worker_generate_stream=lambda _: streamed)
+    here = worker(worker_generate_stream=lambda _: streamed)
     _controller, api = fleet(here)
-    assert api.ask("POST", "/v1/chat/completions", CHAT)[0] == 400
-    status, said = api.ask("POST", "/v1/chat/completions", {**CHAT, "stream": True})
-    assert status == 500 and json.loads(said)["error"]["message"] == "out of memory"
+    for stream in (False, True):
+        status, said = api.ask("POST", "/v1/chat/completions", {**CHAT, "stream": stream})
+        error = {"message": "out of memory", "type": "server_error", "param": None, "code": None}
+        assert status == 500 and json.loads(said) == {"error": error}
     assert len(here.generated()) == 2
 
 

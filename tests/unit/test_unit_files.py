@@ -126,10 +126,12 @@ def test_what_is_wanted_is_what_the_environment_file_says(site):
 
 
 def test_each_api_server_has_a_name_a_port_and_a_health_check_of_its_own():
-    first, second = api_units([8000, 8001], "10.1.2.3", "http://ctl01:21001", 4, 10)
+    limits = {"most_answers": 4, "again_seconds": 10, "answer_seconds": 0, "max_tokens": {"m": 9, "default": 1024}}
+    first, second = api_units([8000, 8001], "10.1.2.3", "http://ctl01:21001", limits)
     assert (first["name"], second["name"]) == ("api@0", "api@1")
     assert second["command"][:4] == ["-m", "services.api", "--host=10.1.2.3", "--port=8001"]
     assert second["gates"] == [{"url": "http://10.1.2.3:8001/fleet/alive", "method": "GET"}]
+    assert second["command"][-3:] == ["--answer-seconds=0", "--max-tokens=default=1024", "--max-tokens=m=9"]
     service_units([first, second])
 
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 
-def api_units(
-    ports: list[int], host: str, controller: str, most_answers: int, again_seconds: int
-) -> list[dict[str, Any]]:
-    """Return the units of API servers, one for each port; ``controller`` is its base URL."""
+def api_units(ports: list[int], host: str, controller: str, limits: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the units of API servers, one for each port; ``controller`` is its base URL.
+
+    ``limits`` has most_answers, again_seconds, answer_seconds, and max_tokens ({model or "default": number}).
+    """
+    max_tokens = [f"--max-tokens={model}={tokens}" for model, tokens in sorted(limits["max_tokens"].items())]
     return [
         {
             "name": f"api@{index}",
@@ -17,8 +19,10 @@ def api_units(
                 f"--host={host}",
                 f"--port={port}",
                 f"--controller-address={controller}",
-                f"--most-answers={most_answers}",
-                f"--again-seconds={again_seconds}",
+                f"--most-answers={limits['most_answers']}",
+                f"--again-seconds={limits['again_seconds']}",
+                f"--answer-seconds={limits['answer_seconds']}",
+                *max_tokens,
             ],
             "programs": ["services.api"],
             "gates": [{"url": f"http://{host}:{port}/fleet/alive", "method": "GET"}],
