@@ -10,7 +10,16 @@ import os
 from typing import Any, NamedTuple
 
 from ..tensors.errors import WeightsError
-from ..tensors.files import read_json, read_small_if_there, regular_file
+from ..tensors.files import (
+    HEAD,
+    HEADER_LIMIT,
+    load_json,
+    read_json,
+    read_small,
+    read_small_if_there,
+    refuse_stand_in,
+    regular_file,
+)
 from ..tensors.model import INDEXES, Model, read_model
 
 CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
@@ -55,16 +64,37 @@ def read_sources(base_dir: str, delta_dir: str | None, wanted: frozenset[str] | 
 def read_whole_files(base_dir: str, names: list[str], output: str) -> Sources:
     """Read only some weight files of a whole model of the format ``output``, and its index, without their headers."""
     shards = {name: regular_file(base_dir, name) for name in sorted(names)}
+    for path in shards.values():
+        with open(path, "rb") as stream:
+            refuse_stand_in(stream.read(HEAD), path)
     return described(Model(base_dir, output, shards, read_small_if_there(base_dir, INDEXES[output]), {}))
 
 
 def described(base: Model, delta: Model | None = None) -> Sources:
-    """Add to models what their directories hold besides weights."""
+    """Add to models what their directories hold besides weights; each of those files is checked."""
+    for model in (base, delta):
+        if model and os.path.isdir(model.folder):
+            check_small_files(model.folder)
     config, small = small_files(base.folder, (delta or base).folder)
     base_config = read_json(base.folder, CONFIG) if delta and delta.format else None  # without format: not read
     sources = [os.stat(path) for model in (base, delta) if model for path in model.shards.values()]
     stamps = [[status.st_size, status.st_mtime_ns] for status in sources]
     return Sources(base, delta, config, base_config, small, stamps)
+
+
+def check_small_files(folder: str) -> None:
+    """Refuse a model directory in which something else lies where a file of the tokenizer or a JSON file should be.
+
+    All of them are looked at, also those that the target does not take: one of them tells that a fetch went wrong.
+    """
+    for name in sorted(os.listdir(folder)):
+        is_json = name.endswith(".json") and not name.startswith(".")  # what a fetch notes is hidden
+        if is_json or name in TOKENIZER_FILES:
+            path, limit = os.path.join(folder, name), TOKENIZER_LIMIT if name in TOKENIZER_FILES else HEADER_LIMIT
+            data = read_small(folder, name, limit)
+            refuse_stand_in(data, path)
+            if is_json:
+                load_json(data, path)
 
 
 def small_files(base_dir: str, source: str) -> tuple[dict[str, Any], dict[str, bytes]]:

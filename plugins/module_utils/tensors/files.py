@@ -12,6 +12,23 @@ from .layout import is_name
 
 HEADER_LIMIT = 16 << 20  # bytes of one JSON file, safetensors header or pickle; LLaMA 70B needs less than 0.2 MB
 DIGITS_LIMIT = 20  # of an integer in JSON: 2**63 has 19
+LFS_POINTER = b"version https://git-lfs"
+HEAD = 512  # bytes at a file's beginning that tell what lies there instead of it
+
+
+def refuse_stand_in(first: bytes, path: str) -> None:
+    """Refuse what lies where a file should be: nothing, a git-lfs pointer, or a web page.
+
+    ``first`` is the beginning of the file.
+    """
+    if not first:
+        raise WeightsError(f"{path} is empty; fetch it again.")
+    if first.startswith(LFS_POINTER):
+        raise WeightsError(
+            f"{path} is a git-lfs pointer, not the file itself; run git lfs pull in its repository, or fetch it again."
+        )
+    if first[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+        raise WeightsError(f"{path} is a web page (HTML), not the file itself; read what it says and fetch it again.")
 
 
 def regular_file(folder: str, name: str) -> str:
@@ -58,12 +75,22 @@ def single_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def parse_json(text: bytes, path: str) -> dict[str, Any]:
-    """Return the object that a JSON text holds; doubled keys, huge integers and endless nesting are refused."""
+def load_json(text: bytes, path: str, **hooks: Any) -> Any:
+    """Return what a JSON text holds; what is no JSON is refused, with the reason that was seen."""
+    refuse_stand_in(text, path)
     try:
-        found = json.loads(text, parse_int=short_integer, object_pairs_hook=single_keys)
+        return json.loads(text, **hooks)
+    except json.JSONDecodeError as error:
+        if 0 < len(error.doc.rstrip()) <= error.pos or error.msg.startswith("Unterminated string"):
+            raise WeightsError(f"{path} is cut: its JSON has no end after {len(text)} bytes; fetch it again.") from None
+        raise WeightsError(f"{path} is not usable JSON ({str(error)[:100]}); fetch it again.") from None
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not usable JSON ({type(error).__name__}: {str(error)[:100]}).") from None
+
+
+def parse_json(text: bytes, path: str) -> dict[str, Any]:
+    """Return the object that a JSON text holds; doubled keys, huge integers and endless nesting are refused."""
+    found = load_json(text, path, parse_int=short_integer, object_pairs_hook=single_keys)
     if not isinstance(found, dict):
         raise WeightsError(f"{path} holds a {type(found).__name__} at its top, wanted an object.")
     return found

@@ -9,12 +9,11 @@ import os
 from typing import NamedTuple
 
 from .errors import WeightsError
-from .files import parse_json, read_small, regular_file
+from .files import HEAD, parse_json, read_small, refuse_stand_in, regular_file
 from .layout import Tensor
 from .safetensors import read_safetensors
 from .torch_archives import LEGACY_START, read_legacy, read_zip
 
-LFS_POINTER = b"version https://git-lfs"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN_INDEX = "pytorch_model.bin.index.json"
 INDEXES = {"safetensors": SAFETENSORS_INDEX, "bin": BIN_INDEX}  # format: name of the index of a sharded model
@@ -47,9 +46,8 @@ def read_tensors(path: str) -> dict[str, Tensor]:
     except OSError as error:
         raise WeightsError(f"{path} cannot be opened: {error.strerror}.") from None
     try:
-        first = os.pread(descriptor, len(LFS_POINTER), 0)
-        if first == LFS_POINTER:
-            raise WeightsError(f"{path} is a git-lfs pointer, not the weights; fetch them with git-lfs.")
+        first = os.pread(descriptor, HEAD, 0)
+        refuse_stand_in(first, path)
         if first.startswith(b"PK\3\4"):
             return read_zip(descriptor, path)
         if first.startswith(LEGACY_START):
