@@ -44,8 +44,13 @@ def is_like_ours(name: str, known: set[str]) -> bool:
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the name of ours that is most like another, '' when none is."""
-    return (difflib.get_close_matches(name, sorted(known), 1, cutoff) or [""])[0]
+    """Return the name of ours that is most like another, '' when none is; of equals, the one with the same letters."""
+    found = difflib.get_close_matches(name, sorted(known), 3, cutoff)
+    return max(
+        found,
+        key=lambda one: (difflib.SequenceMatcher(None, one, name).ratio(), sorted(one) == sorted(name)),
+        default="",
+    )
 
 
 def variable_faults(names: Iterable[str], roles: dict[str, set[str]]) -> list[str]:
