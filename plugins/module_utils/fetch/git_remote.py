@@ -7,7 +7,7 @@ import urllib.parse
 from typing import Any, Dict, List, Optional, Tuple
 
 from .errors import Denied, FetchError, Missing, Transient
-from .http_client import login_in
+from .http_client import login_in, netrc_fault
 from .items import COMMIT
 from .urls import origin, public
 
@@ -94,7 +94,7 @@ class Git:
                 )
             return Denied(
                 "%s refused git, which has no login for it (git says: %s): give a token or a netrc entry that may."
-                % (self.url, words)
+                % (self.url, words + netrc_fault())
             )
         if "not found" in low or "error: 404" in low:
             return Missing("%s is no git repository (git says: %s): check the URL." % (self.url, words))

@@ -76,6 +76,20 @@ def netrc_login(host: str) -> Optional[Tuple[str, str]]:
     return (found[0], found[2] or "") if found else None
 
 
+def netrc_fault() -> str:
+    """Return why $NETRC or ~/.netrc gives no login although it is there, ready to stand in brackets; '' otherwise."""
+    path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
+    try:
+        netrc.netrc(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return "; %s can not be read: %s" % (path, (error.strerror or str(error)).lower())
+    except netrc.NetrcParseError as error:  # its words may hold a password
+        return "; %s is no netrc file: line %s" % (path, error.lineno)
+    return ""
+
+
 def login_in(url: str) -> Optional[Tuple[str, str]]:
     """Return (user, password) that a URL carries, or None."""
     parts = urllib.parse.urlsplit(url)
@@ -157,7 +171,7 @@ class Client:
                 )
             return Denied(
                 "%s refused the request, and no login was given (%s): give a token or a netrc entry that may read it."
-                % (where, seen)
+                % (where, seen + netrc_fault())
             )
         if error.code in MISSING:
             return Missing("%s does not exist (HTTP %d): check URL and revision." % (where, error.code))

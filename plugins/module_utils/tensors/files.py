@@ -41,8 +41,10 @@ def regular_file(folder: str, name: str) -> str:
         raise WeightsError(f"{path} is a link out of the model's directory, to {real}; copy the file there.")
     try:
         mode = os.stat(real).st_mode
-    except OSError:
+    except FileNotFoundError:
         raise WeightsError(f"{path} is missing; fetch the model again.") from None
+    except OSError as error:
+        raise WeightsError(f"{path} can not be read ({error.strerror}); correct that.") from None
     if not stat.S_ISREG(mode):
         raise WeightsError(f"{path} is not a regular file.")
     return real

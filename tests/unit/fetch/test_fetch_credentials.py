@@ -145,3 +145,14 @@ def test_mirror_and_token_of_a_hub_come_from_the_environment(hub, tmp_path, monk
         {"kind": "hub", "url": f"https://huggingface.co/{REPOSITORY}", "revision": "main"}, str(tmp_path / "d")
     )
     assert result["revision"] == COMMIT and files_below(tmp_path / "d") == {**LARGE, **SMALL}
+
+
+def test_a_netrc_that_can_not_be_used_is_named_without_its_content(hub, tmp_path):
+    source = {"kind": "hub", "url": REPOSITORY, "endpoint": hub.url, "revision": "main"}
+    hub.wanted_login = login("ann", "s3cret")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1\nlogin ann pasword s3cret\n")
+    said = refusal(source, tmp_path / "dest")
+    assert f"no login was given (HTTP 401; {tmp_path}/netrc is no netrc file: line 2)" in said and "s3cret" not in said
+    (tmp_path / "netrc").unlink()
+    (tmp_path / "netrc").mkdir()
+    assert f"{tmp_path}/netrc can not be read: is a directory" in refusal(source, tmp_path / "dest")
