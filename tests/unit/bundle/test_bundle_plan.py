@@ -89,8 +89,9 @@ def test_a_stack_or_model_without_a_file_is_named_with_its_hosts():
 def test_every_system_is_named_as_its_file_and_complete():
     for path in (ROOT / "files" / "systems").glob("*.yml"):
         system = yaml.safe_load(path.read_text())
-        kinds = {"deb": {"keyring", "sources"}, "rpm": {"release", "repositories", "keys"}}
+        kinds = {"deb": {"keyring", "suites"}, "rpm": {"release", "repositories", "keys"}}
         assert system["name"] == path.stem and {"architecture", *kinds[kind_of(system)]} <= set(system)
+        assert "suites" not in system or "://" not in path.read_text(), "whose mirror it is, is not ours to say"
         for key in system.get("keys", {}).values():
             assert len(key["fingerprint"]) == 40 and key["url"].startswith("https://")
 
