@@ -16,8 +16,8 @@ description:
 options:
   system:
     description:
-      - "A file of files/systems: name, architecture, keyring, suites. C(sources) are addresses with suites, as apt writes
-        them; without these, each suite is taken from where apt on this machine takes Debian's packages."
+      - "A file of files/systems: name, architecture, keyring, suites. C(sources) are addresses with suites, as apt
+        writes them; without these, each suite is taken from where apt on this machine takes Debian's packages."
     type: dict
     required: true
   packages: {description: Names of packages., type: list, elements: str, required: true}

@@ -14,6 +14,8 @@ from .manifest import BundleError
 CODENAMES = ("buster", "bullseye", "bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing")
 ONE_LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)((?:\s+[\w./-]+)+)\s*(?:#.*)?$")
 
+FIELD = re.compile(r"(?m)^([\w-]+):(.*(?:\n[ \t].*)*)")
+
 
 class Archive(NamedTuple):
     """One entry of apt's sources; ``keyring`` is '' where the entry names none."""
@@ -46,9 +48,7 @@ def archives_in(text: str) -> Iterator[Archive]:
             yield Archive(match.group(2), match.group(3), match.group(4).split(), keyring.group(1) if keyring else "")
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     for paragraph in re.split(r"\n\s*\n", lines):
-        fields = {
-            name.lower(): value.split() for name, value in re.findall(r"(?m)^([\w-]+):(.*(?:\n[ \t].*)*)", paragraph)
-        }
+        fields = {name.lower(): value.split() for name, value in FIELD.findall(paragraph)}
         if "deb" not in fields.get("types", []) or fields.get("enabled", ["yes"]) == ["no"]:
             continue
         for uri in fields.get("uris", []):
@@ -57,7 +57,7 @@ def archives_in(text: str) -> Iterator[Archive]:
 
 
 def kind_of(suite: str) -> str:
-    """Return '' for a release, '-updates' or '-security' for what goes with one, None's stand-in '?' for others."""
+    """Return '' for a release, '-updates' or '-security' for what goes with one, '?' for what is not Debian's."""
     codename, dash, rest = suite.replace("/updates", "-security").partition("-")
     return dash + rest if codename in CODENAMES else "?"
 

@@ -142,8 +142,8 @@ def ensure(  # noqa: PLR0917 (the module passes them all)
 ) -> Dict[str, Any]:
     """Bring ``dest`` to be a signed flat repository; return what ``fill_folder`` does, and how many packages.
 
-    ``system`` has name, architecture, keyring and sources or suites. The archive is asked again only for another request, for a
-    damaged repository or with ``refresh``. Raises BundleError.
+    ``system`` has name, architecture, keyring and sources or suites. The archive is asked again only for another
+    request, for a damaged repository or with ``refresh``. Raises BundleError.
     """
     absent = sorted(package for command, package in NEEDED.items() if not shutil.which(command))
     if absent:

@@ -14,10 +14,10 @@ deb https://tool/apt tool-bookworm main
 deb-src http://sources/debian bookworm main
 deb http://contrib/debian bookworm contrib
 """
-LINES = """
-deb http://own/debian {release} main contrib   # a mirror of ours
-deb [ signed-by=%s ] http://own/security {release}-security main
-""" % (KEYRING,)
+LINES = f"""
+deb http://own/debian {{release}} main contrib   # a mirror of ours
+deb [ signed-by={KEYRING} ] http://own/security {{release}}-security main
+"""
 PARAGRAPHS = f"""# Debian
 Types: deb deb-src
 # http://snapshot/debian
