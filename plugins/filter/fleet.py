@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import yaml
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet import inventory
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.addresses import api_url, controller_url
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.sentences import counted
 
 
 def input_digest(inputs: dict) -> str:
@@ -24,6 +28,7 @@ def file_text(path: str) -> str:
     return Path(path).read_text()
 
 
+@cache
 def known_variables(roles: Path) -> dict[str, set[str]]:
     """Return {role: its public variables} from the argument specs below a directory of roles."""
     specs = {spec.parts[-3]: yaml.safe_load(spec.read_text()) for spec in roles.glob("*/meta/argument_specs.yml")}
@@ -46,15 +51,23 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
     return inventory.inventory_faults(variables, project)
 
 
+def inventory_report(hostvars: Mapping, hosts: list[str], root: str) -> list[str]:
+    """Return the faults of several hosts' variables, each sentence once and with its hosts."""
+    return counted({host: inventory_faults(hostvars[host], root) for host in hosts})
+
+
 class FilterModule:
     """Names for templates."""
 
     def filters(self) -> dict:
         """Return the filters by name."""
         return {
+            "api_url": api_url,
+            "controller_url": controller_url,
             "dict_kept": dict_kept,
             "file_text": file_text,
             "input_digest": input_digest,
             "inventory_faults": inventory_faults,
+            "inventory_report": inventory_report,
             "preflight_faults": preflight_faults,
         }

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.addresses import authority
+
 # RFC 6750's b64token: what a client can send after "Bearer". Nothing in it means anything to nginx once escaped.
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
@@ -38,7 +40,7 @@ def gateway_upstreams(hostvars: Mapping, hosts: Iterable[str], variable: str, de
     found = []
     for host in hosts:
         ports = hostvars[host].get(variable, default)
-        found += [f"{host}:{port}" for port in (ports if isinstance(ports, list) else [ports])]
+        found += [authority(host, port) for port in (ports if isinstance(ports, list) else [ports])]
     return found
 
 
@@ -48,7 +50,7 @@ def gateway_addresses(hostvars: Mapping, gateways: Iterable[str]) -> list[dict]:
     for host in gateways:
         variables = hostvars[host]
         name, port = variables.get("fastchat_gateway_names", [host])[0], variables.get("fastchat_gateway_port", 443)
-        found.append({"host": host, "url": f"https://{name}:{port}/v1"})
+        found.append({"host": host, "url": f"https://{authority(name, port)}/v1"})
     return found
 
 

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import yaml
 from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.stacks import stack_file_faults
-from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_table
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import (
+    preflight_refusal,
+    preflight_table,
+)
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.health import gpu_notes
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import (
     environment_reasons,
@@ -36,6 +39,7 @@ class FilterModule:
         return {
             "environment_reasons": lambda described, host: environment_reasons(described, dict(host)),
             "gpu_notes": gpu_notes,
+            "preflight_refusal": preflight_refusal,
             "preflight_table": preflight_table,
             "stack_resolve": lambda host, stacks, wish: dict(resolve(stacks, host, wish)),
             "stacks_faults": stacks_faults,

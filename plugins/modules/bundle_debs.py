@@ -14,7 +14,12 @@ description:
   - The same request again asks nobody, unless O(refresh) is set; then the archive's newer versions come.
   - Runs on the control node, which must have apt, dpkg and gpg; it may be of another release.
 options:
-  system: {description: "A file of files/systems: name, architecture, keyring, sources.", type: dict, required: true}
+  system:
+    description:
+      - "A file of files/systems: name, architecture, keyring, suites. C(sources) are addresses with suites, as apt
+        writes them; without these, each suite is taken from where apt on this machine takes Debian's packages."
+    type: dict
+    required: true
   packages: {description: Names of packages., type: list, elements: str, required: true}
   dest: {description: The directory., type: path, required: true}
   near: {description: Directories whose packages are linked or copied., type: list, elements: path}
@@ -48,7 +53,8 @@ SYSTEM = {
     "description": {"type": "str"},
     "architecture": {"type": "str", "default": "amd64"},
     "keyring": {"type": "path", "required": True},
-    "sources": {"type": "list", "elements": "str", "required": True},
+    "sources": {"type": "list", "elements": "str"},
+    "suites": {"type": "list", "elements": "str"},
 }
 
 

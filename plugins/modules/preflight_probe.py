@@ -32,6 +32,7 @@ taken: {description: Port to owner of each wanted port that another user listens
 unknown: {description: Names that do not resolve., type: list, elements: str, returned: always}
 disk: {description: 'For each file system: paths, wanted and free MiB.', type: list, elements: dict, returned: always}
 pythons: {description: 'Version of each Python by its path, empty when it is absent.', type: dict, returned: always}
+python_faults: {description: 'Why a Python that is there does not run, by its path.', type: dict, returned: always}
 glibc: {description: Version of the C library., type: str, returned: always, sample: '2.17'}
 clock: {description: Seconds since 1970., type: int, returned: always}
 """
@@ -47,6 +48,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.probe import (
     free_mb,
     glibc,
     listeners,
+    python_fault,
     python_version,
     used_mb,
 )
@@ -105,12 +107,14 @@ def main():
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     asked = module.params
+    versions = dict((path, python_version(path)) for path in asked["pythons"])
     module.exit_json(
         changed=False,
         taken=taken(asked["ports"]),
         unknown=[name for name in asked["names"] if not address_of(name)],
         disk=space(asked["disk"]),
-        pythons=dict((path, python_version(path)) for path in asked["pythons"]),
+        pythons=versions,
+        python_faults=dict((path, python_fault(path)) for path, version in versions.items() if not version),
         glibc=glibc(),
         clock=int(time.time()),
     )

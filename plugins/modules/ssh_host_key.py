@@ -38,6 +38,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.ssh_keys impor
     KeyFault,
     chosen,
     entry_name,
+    faults_in,
     keys_of,
     settings_of,
 )
@@ -90,14 +91,15 @@ def main():
             [os.path.expanduser(path) for path in settings["userknownhostsfile"].split()],
         )
         scan = ["ssh-keyscan", "-T", "10", "-p", settings["port"], settings["hostname"]]
-        shown, tries = keys_of(ask(module, scan, good=(0, 1))), 1
-        while not shown and tries < TRIES:  # a host that was just installed may still be booting
-            time.sleep(5)
-            shown, tries = keys_of(ask(module, scan, good=(0, 1))), tries + 1
+        shown, tries, wrong = {}, 0, ""
+        while not shown and tries < TRIES:  # it may have been installed a moment ago, and boot still
+            time.sleep(5 if tries else 0)
+            _code, answer, wrong = module.run_command(scan)
+            shown, tries = keys_of(answer), tries + 1
         known = {}
         for path in [path for path in files if os.path.exists(path)]:
             known.update(keys_of(ask(module, ["ssh-keygen", "-F", name, "-f", path], good=(0, 1))))
-        kind, key, fresh = chosen(asked["host"], shown, known, asked["fingerprint"])
+        kind, key, fresh = chosen(asked["host"], shown, known, asked["fingerprint"], faults_in(wrong))
     except KeyFault as fault:
         module.fail_json(msg=str(fault))
     line = "%s %s %s" % (name, kind, key)

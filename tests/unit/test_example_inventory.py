@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import yaml
 from ansible_collections.fastchat.fleet.plugins.filter.fleet import inventory_faults
-from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.inventory import FLEET_VARIABLES
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.variables import FLEET_VARIABLES
 
 from testbed.paths import CLONE
 from tests.support.rendering import Fleet

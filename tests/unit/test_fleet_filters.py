@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.fastchat.fleet.plugins.filter.fleet import input_digest, inventory_faults
-from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.inventory import PROJECT_VARIABLES
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.variables import PROJECT_VARIABLES
 
 ROOT = str(Path(__file__).resolve().parents[2])
 FACTS = {

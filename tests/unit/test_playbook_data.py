@@ -29,6 +29,7 @@ def test_a_variable_that_is_one_port_gives_one_upstream_and_no_hosts_give_none()
     hostvars = {"web01": {"fastchat_web_port": 7870}, "web02": {}}
     assert gateway_upstreams(hostvars, ["web01", "web02"], "fastchat_web_port", 7860) == ["web01:7870", "web02:7860"]
     assert gateway_upstreams(hostvars, [], "fastchat_web_port", 7860) == []
+    assert gateway_upstreams({"fd00::1": {}}, ["fd00::1"], "fastchat_web_port", 7860) == ["[fd00::1]:7860"]
 
 
 def test_a_gateway_is_asked_by_the_first_name_of_its_certificate():
@@ -41,6 +42,7 @@ def test_a_gateway_is_asked_by_the_first_name_of_its_certificate():
         {"host": "gw02", "url": "https://gw02:8443/v1"},
     ]
     assert gateway_addresses(hostvars, []) == []
+    assert gateway_addresses({"fd00::1": {}}, ["fd00::1"])[0]["url"] == "https://[fd00::1]:443/v1"
 
 
 def test_a_host_that_did_not_answer_is_nothing_in_the_status():

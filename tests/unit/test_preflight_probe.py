@@ -9,6 +9,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.probe import (
     free_mb,
     glibc,
     listeners,
+    python_fault,
     python_version,
     used_mb,
 )
@@ -50,3 +51,16 @@ def test_the_c_library_and_the_interpreters_versions(tmp_path):
     broken.write_text("#!/bin/sh\necho 3.11.2; exit 1\n")
     broken.chmod(0o755)
     assert python_version(str(broken)) == ""  # it can not load its libraries, say
+
+
+def test_a_python_that_is_there_and_does_not_run_says_why(tmp_path):
+    assert python_fault(sys.executable) == python_fault(str(tmp_path / "absent")) == ""
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho libpython3.9.so: cannot open shared object file >&2; exit 127\n")
+    assert python_fault(str(broken)) == "Permission denied"
+    broken.chmod(0o755)
+    assert python_fault(str(broken)) == "libpython3.9.so: cannot open shared object file"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    assert python_fault(str(broken)) == "it ends with 3"
+    broken.write_text("#!/nowhere/sh\n")
+    assert python_fault(str(broken)) == "No such file or directory"

@@ -7,6 +7,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.ssh_keys impor
     KeyFault,
     chosen,
     entry_name,
+    faults_in,
     fingerprint_of,
     keys_of,
     settings_of,
@@ -69,6 +70,9 @@ def test_one_changed_key_of_two_is_not_known(keys):
 def test_a_silent_host_has_no_key():
     with pytest.raises(KeyFault, match="shows no ssh host key"):
         chosen("gpu02", {}, {}, "SHA256:x")
+    said = faults_in("# gpu02:22 SSH-2.0\ngetaddrinfo gpu02: Name or service not known\n")
+    with pytest.raises(KeyFault, match=r"\(ssh-keyscan says: getaddrinfo gpu02: Name or service not known\): see that"):
+        chosen("gpu02", {}, {}, "", said)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import Any, Dict, List
 
 from ..storage import files as storage
 from ..storage.digests import sha256_of
+from .apt_sources import with_sources
 from .command import run
 from .files import BundleFile, fill_folder, found_near
 from .manifest import BundleError, write
@@ -141,8 +142,8 @@ def ensure(  # noqa: PLR0917 (the module passes them all)
 ) -> Dict[str, Any]:
     """Bring ``dest`` to be a signed flat repository; return what ``fill_folder`` does, and how many packages.
 
-    ``system`` has name, architecture, keyring and sources. The archive is asked again only for another request, for a
-    damaged repository or with ``refresh``. Raises BundleError.
+    ``system`` has name, architecture, keyring and sources or suites. The archive is asked again only for another
+    request, for a damaged repository or with ``refresh``. Raises BundleError.
     """
     absent = sorted(package for command, package in NEEDED.items() if not shutil.which(command))
     if absent:
@@ -150,6 +151,7 @@ def ensure(  # noqa: PLR0917 (the module passes them all)
             "%s absent on this machine, wanted to bundle packages of %s: install them, or make the bundle on Debian."
             % (" and ".join(absent) + (" is" if len(absent) == 1 else " are"), system["name"])
         )
+    system = with_sources(system)
     request = request_text(system, packages)
     size = 0 if refresh else complete(dest, request)
     if size:

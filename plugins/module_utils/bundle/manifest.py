@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import errno
 import io
 import json
 import os
@@ -55,8 +56,10 @@ def read(bundle, wanted=""):
     try:
         with io.open(path, encoding="utf-8") as stream:
             manifest = json.loads(stream.read())
-    except (IOError, OSError):
-        raise BundleError("%s is not there: name the directory that playbooks/bundle.yml made." % path)
+    except (IOError, OSError) as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise BundleError("%s is not there: name the directory that playbooks/bundle.yml made." % path)
+        raise BundleError("%s can not be read (%s): correct that." % (path, error.strerror))
     except ValueError:
         raise BundleError("%s is no JSON: it was cut or changed, copy the bundle again." % path)
     if manifest.get("format") != FORMAT:

@@ -10,17 +10,19 @@ import os
 from typing import Any, NamedTuple
 
 from ..tensors.errors import WeightsError
-from ..tensors.files import CONFIG, HEADER_LIMIT, Folder, read_folder
+from ..tensors.files import (
+    CONFIG,
+    HEADER_LIMIT,
+    TOKENIZER_FILES,
+    TOKENIZER_LIMIT,
+    TOKENIZER_MODELS,
+    Folder,
+    read_folder,
+)
 from ..tensors.layout import Tensor
 from ..tensors.model import read_headers
 
 GENERATION_CONFIG = "generation_config.json"
-TOKENIZER_MODELS = ("tokenizer.model", "tokenizer.json", "vocab.json")  # one of these makes a tokenizer
-TOKENIZER_FILES = (
-    *TOKENIZER_MODELS,
-    *("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
-)
-TOKENIZER_LIMIT = 128 << 20  # bytes of one tokenizer file
 SMALL = {CONFIG: HEADER_LIMIT, GENERATION_CONFIG: HEADER_LIMIT, **dict.fromkeys(TOKENIZER_FILES, TOKENIZER_LIMIT)}
 
 

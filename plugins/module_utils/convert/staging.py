@@ -41,8 +41,10 @@ def staging_of(target: str) -> Iterator[str]:
                 raise Busy
         except (Busy, FileNotFoundError):
             raise WeightsError(f"Another conversion is writing {staging}; wait for it.") from None
-        except OSError:
-            raise WeightsError(f"{staging} is a link, wanted a directory; remove it.") from None
+        except OSError as error:
+            if os.path.islink(staging):
+                raise WeightsError(f"{staging} is a link, wanted a directory; remove it.") from None
+            raise WeightsError(f"{staging} can not be locked ({error.strerror}); correct that, or remove it.") from None
         yield staging
 
 

@@ -3,15 +3,17 @@
 import os
 import re
 import subprocess
+import urllib.parse
 from typing import Any, Dict, List, Optional, Tuple
 
-from ..storage.files import write
 from .errors import Denied, FetchError, Missing, Transient
-from .http_client import login_in
+from .http_client import login_in, netrc_fault
 from .items import COMMIT
 from .urls import origin, public
 
-ASKPASS = b'#!/bin/sh\ncase "$1" in Username*) echo "$WEIGHTS_FETCH_USER";; *) echo "$WEIGHTS_FETCH_PASSWORD";; esac\n'
+# A credential helper that git hands to sh: no file of it must be executed, so it also works where nothing may be.
+PRINTED = 'printf "username=%s\\npassword=%s\\n" "$WEIGHTS_FETCH_USER" "$WEIGHTS_FETCH_PASSWORD"'
+HELPER = '!f() { test "$1" != get || ' + PRINTED + "; }; f"
 
 
 class Git:
@@ -20,7 +22,7 @@ class Git:
     def __init__(
         self, url: str, folder: str, login: Optional[Tuple[str, str]], timeout: float, inherited: Tuple = ()
     ) -> None:
-        """Prepare the environment; a login reaches git through GIT_ASKPASS, never through its arguments.
+        """Prepare the environment; a login reaches git through its environment, never through its arguments.
 
         ``inherited`` are descriptors that git holds open too: a lock then outlives us as long as an orphaned git does.
         """
@@ -30,6 +32,7 @@ class Git:
             os.environ,
             LC_ALL="C",
             GIT_TERMINAL_PROMPT="0",
+            GIT_ASKPASS="",
             GIT_LFS_SKIP_SMUDGE="1",
             GIT_HTTP_LOW_SPEED_LIMIT="1",
             GIT_HTTP_LOW_SPEED_TIME="%d" % max(1, timeout),
@@ -37,14 +40,19 @@ class Git:
         self.environment.pop("GIT_DIR", None)
         login = login or login_in(url)
         if login:
-            askpass = os.path.join(folder, "askpass")
-            write(askpass, ASKPASS, mode=0o700, durable=False)
-            self.environment.update(GIT_ASKPASS=askpass, WEIGHTS_FETCH_USER=login[0], WEIGHTS_FETCH_PASSWORD=login[1])
+            self.environment.update(WEIGHTS_FETCH_USER=login[0], WEIGHTS_FETCH_PASSWORD=login[1])
         self.bare = os.path.join(folder, "pointers.git")
 
     def command(self, *arguments: str) -> List[str]:
-        """Return the command line; an empty credential helper keeps git from storing or asking elsewhere."""
-        return ["git", "-c", "credential.helper=", "-c", "core.hooksPath=/dev/null", *arguments]
+        """Return the command line.
+
+        The empty credential helper keeps git from storing or asking elsewhere; ours answers for the source's host only.
+        """
+        options = ["-c", "credential.helper=", "-c", "core.hooksPath=/dev/null"]
+        if "WEIGHTS_FETCH_USER" in self.environment:
+            scheme, host = urllib.parse.urlsplit(self.url)[:2]
+            options += ["-c", "credential.%s://%s.helper=%s" % (scheme, host, HELPER)]
+        return ["git", *options, *arguments]
 
     def run(self, *arguments: str) -> bytes:
         """Return git's standard output; raises the FetchError for its standard error."""
@@ -65,7 +73,12 @@ class Git:
         return done.stdout
 
     def refusal(self, said: str) -> FetchError:
-        """Return the error for git's message, without a login that a server may have echoed."""
+        """Return the error that git's words stand for, without a login that a server may have echoed."""
+        lines = [line for line in said.splitlines() if line.startswith(("fatal:", "error:"))] or said.splitlines()[-1:]
+        words = re.sub(r"(https?://)[^/\s@]*@", r"\1", lines[0] if lines else "git failed")
+        for secret in (self.environment.get("WEIGHTS_FETCH_PASSWORD"), self.environment.get("WEIGHTS_FETCH_USER")):
+            words = words.replace(secret, "***") if secret else words
+        words = words.rstrip(".")
         low = said.lower()
         if (
             "authentication failed" in low
@@ -74,13 +87,17 @@ class Git:
             or "error: 401" in low
             or "error: 403" in low
         ):
-            return Denied("%s refused git: give a token or a netrc entry that may read it." % self.url)
+            if "WEIGHTS_FETCH_USER" in self.environment and "could not read" not in low:
+                return Denied(
+                    "%s refused git with the login that was given (git says: %s): give one that may read it."
+                    % (self.url, words)
+                )
+            return Denied(
+                "%s refused git, which has no login for it (git says: %s): give a token or a netrc entry that may."
+                % (self.url, words + netrc_fault())
+            )
         if "not found" in low or "error: 404" in low:
-            return Missing("%s is no git repository: check the URL." % self.url)
-        lines = [line for line in said.splitlines() if line.startswith(("fatal:", "error:"))] or said.splitlines()[-1:]
-        words = re.sub(r"(https?://)[^/\s@]*@", r"\1", lines[0] if lines else "git failed")
-        for secret in (self.environment.get("WEIGHTS_FETCH_PASSWORD"), self.environment.get("WEIGHTS_FETCH_USER")):
-            words = words.replace(secret, "***") if secret else words
+            return Missing("%s is no git repository (git says: %s): check the URL." % (self.url, words))
         again = (
             "connect",
             "resolve host",
@@ -93,7 +110,7 @@ class Git:
             "too slow",
         )
         kind = Transient if any(sign in low for sign in again) else FetchError
-        return kind("git could not read %s: %s." % (self.url, words.rstrip(".")))
+        return kind("git could not read %s: %s." % (self.url, words))
 
     def resolved(self, revision: str) -> str:
         """Return the commit of a branch, tag, reference or full commit id, '' when only a fetch can tell."""

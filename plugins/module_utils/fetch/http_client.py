@@ -76,6 +76,20 @@ def netrc_login(host: str) -> Optional[Tuple[str, str]]:
     return (found[0], found[2] or "") if found else None
 
 
+def netrc_fault() -> str:
+    """Return why $NETRC or ~/.netrc gives no login although it is there, ready to stand in brackets; '' otherwise."""
+    path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
+    try:
+        netrc.netrc(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return "; %s can not be read: %s" % (path, (error.strerror or str(error)).lower())
+    except netrc.NetrcParseError as error:  # its words may hold a password
+        return "; %s is no netrc file: line %s" % (path, error.lineno)
+    return ""
+
+
 def login_in(url: str) -> Optional[Tuple[str, str]]:
     """Return (user, password) that a URL carries, or None."""
     parts = urllib.parse.urlsplit(url)
@@ -135,7 +149,7 @@ class Client:
             return self.opener.open(request, timeout=self.timeout)
         except urllib.error.HTTPError as error:
             error.close()
-            raise self.refusal(where, error) from None
+            raise self.refusal(where, error, "Authorization" in sent) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError):
                 raise FetchError(
@@ -145,12 +159,19 @@ class Client:
             raise Transient("%s did not answer: %s." % (where, reason_of(error))) from None
 
     @staticmethod
-    def refusal(where: str, error: urllib.error.HTTPError) -> FetchError:
-        """Return the error for an HTTP status."""
+    def refusal(where: str, error: urllib.error.HTTPError, with_login: bool) -> FetchError:
+        """Return the error that an HTTP status stands for; hubs say in a header of their own what they mind."""
         if error.code in DENIED:
+            said = re.sub(r"\s+", " ", error.headers.get("X-Error-Message") or "")[:200].strip().rstrip(".")
+            seen = "HTTP %d%s" % (error.code, ", " + said if said else "")
+            if with_login:
+                return Denied(
+                    "%s refused the request with the login that was given (%s): give one that may read it."
+                    % (where, seen)
+                )
             return Denied(
-                "%s refused the request (HTTP %d): give a token or a netrc entry that may read it."
-                % (where, error.code)
+                "%s refused the request, and no login was given (%s): give a token or a netrc entry that may read it."
+                % (where, seen + netrc_fault())
             )
         if error.code in MISSING:
             return Missing("%s does not exist (HTTP %d): check URL and revision." % (where, error.code))
@@ -172,7 +193,10 @@ class Client:
         try:
             return json.loads(body.decode("utf-8")), response.headers
         except (ValueError, RecursionError):
-            raise FetchError("%s answered no JSON (%d bytes): check the URL." % (public(url), len(body))) from None
+            kind = response.headers.get("Content-Type") or "without a type"
+            raise FetchError(
+                "%s answered no JSON (%s, %d bytes): check the URL." % (public(url), kind[:80], len(body))
+            ) from None
 
     def range(self, url: str, headers: Dict[str, str], offset: int, size: int) -> Tuple[Any, int]:
         """Return (response, offset it starts at): 0 when the server ignores the range, ``offset`` when it does not."""
@@ -193,6 +217,11 @@ class Client:
                 )
         if size >= 0 and total is not None and total.isdigit() and int(total) != size:
             response.close()
+            if (response.headers.get("Content-Type") or "").startswith("text/html"):
+                raise FetchError(
+                    "%s answered a web page (text/html, %s bytes), wanted a file of %d: read what it says."
+                    % (public(url), total, size)
+                )
             raise FetchError("%s has %s bytes, wanted %d: the source was changed." % (public(url), total, size))
         return response, start
 

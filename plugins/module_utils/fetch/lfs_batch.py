@@ -13,10 +13,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .errors import Denied, FetchError, Missing
 from .http_client import Client, text_of, whole_of
+from .stand_ins import POINTER_START
 from .urls import origin, public
 
-POINTER_LIMIT = 1024  # bytes; docs/spec.md: "Pointer files must be less than 1024 bytes"
-POINTER_START = b"version https://git-lfs.github.com/spec/v"
 MEDIA = "application/vnd.git-lfs+json"
 BATCH_SIZE = 100  # objects a request, as git-lfs does
 

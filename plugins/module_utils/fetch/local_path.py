@@ -3,13 +3,14 @@
 import contextlib
 import os
 import stat
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 from ..storage.files import PART
 from .errors import FetchError
 from .items import Item, Listing, Source
 from .names import STATE
 from .options import Options
+from .stand_ins import is_pointer
 
 LINKED_FROM = 1 << 20  # bytes; smaller files are copied, since configurations are patched where they lie
 
@@ -29,7 +30,18 @@ def listing(folder: str) -> Listing:
                 raise FetchError("%s is a symlink to a directory: only files are followed." % path)
         directories[:] = [name for name in directories if name != ".git"]
         items += [item_of(root, os.path.join(parent, name)) for name in files if is_weights(name)]
-    return Listing("", items)
+    return Listing("", items, lambda wanted: refuse_pointers(root, wanted))
+
+
+def refuse_pointers(root: str, wanted: List[Item]) -> None:
+    """Refuse a directory in which git-lfs pointers lie where files are wanted, before the first of them is copied."""
+    for item in wanted:
+        path = os.path.join(root, item.name)
+        if is_pointer(path):
+            raise FetchError(
+                "%s is a git-lfs pointer, not the file itself: run git lfs pull in the source, or name it as a source "
+                "of kind git_lfs." % path
+            )
 
 
 def is_weights(name: str) -> bool:

@@ -13,6 +13,7 @@ from .items import Digest, Item, digest_file
 from .names import path_below
 from .options import Options
 from .progress import Progress
+from .stand_ins import is_page, is_pointer
 from .state import plain_file
 
 WORTH_A_RETRY = 1 << 20  # bytes; an attempt that brought so many does not count as failed
@@ -42,11 +43,27 @@ class Task:
             self.download()
             fault = self.digest.fault(self.done)
             if not fault:
+                self.refuse_pointer()
                 return self.finish()
+            page = is_page(self.part)
             self.forget()
+            if last and page:
+                raise FetchError(
+                    "%s came twice as a web page (HTML) with %s: read what the server says at its address."
+                    % (self.item.name, fault)
+                )
             if last:
                 raise FetchError("%s came twice with %s: the source is damaged." % (self.item.name, fault))
         raise AssertionError("unreachable")
+
+    def refuse_pointer(self) -> None:
+        """Refuse a git-lfs pointer that a source hands out as the file, even where its sum is the pointer's."""
+        if is_pointer(self.part):
+            remove(self.part)
+            raise FetchError(
+                "%s came as a git-lfs pointer, not as the file itself: put the file there with git lfs pull, and its "
+                "own sum where the source lists one." % self.item.name
+            )
 
     def finished_before(self) -> str:
         """Return the sha256 of a file that is at its place already and right; remove it when it is wrong."""

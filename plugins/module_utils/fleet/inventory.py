@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-FLEET_VARIABLES = {
-    "fleet_controller",
-    "fleet_api",
-    "fleet_memory_mb",
-    "fleet_disk_mb",
-    "fleet_bundle",
-    "fleet_system",
-    "fleet_firewall",
-    "fleet_tls",
-}
-# What playbooks/group_vars sets for every play; no operator needs to.
-PROJECT_VARIABLES = {"fleet_files", "fleet_services"}
+from .variables import variable_faults
 
 
 def served_faults(variables: dict, models: list[str]) -> list[str]:
@@ -50,8 +39,11 @@ def inventory_faults(variables: dict, project: dict) -> list[str]:
             " name the host there that fetches and converts, or set it to each."
         )
     for name in ("fleet_controller", "fleet_api"):
-        if not str(variables.get(name, "")).startswith(("http://", "https://")):
-            faults.append(f"{name} is {variables.get(name, 'not set')!r}, wanted a URL such as http://ctl01:21001.")
+        if name in variables and not str(variables[name]).startswith(("http://", "https://")):
+            faults.append(
+                f"{name} is {variables[name]!r}, wanted a URL such as http://ctl01:21001: correct it, or"
+                " remove it to have the one of group controllers."
+            )
     for name, folder in (("fastchat_stack", "stacks"), ("fastchat_model", "models")):
         there = project[folder]
         if variables.get(name) not in [*there, *(["auto"] if folder == "stacks" else [])]:
@@ -74,12 +66,5 @@ def inventory_faults(variables: dict, project: dict) -> list[str]:
             f"fastchat_stack is {name!r} on a controller, where the API would stream nothing with its packages:"
             " set it to cpu for group controllers."
         )
-    known = project["roles"]
-    for name in sorted(map(str, variables)):
-        # The longest prefix is the role's: fastchat_worker_port is fastchat_worker's.
-        role = max((role for role in known if name.startswith(role + "_")), key=len, default=None)
-        if role and name not in known[role]:
-            faults.append(f"{name} is not a variable of role {role}; it has {sorted(known[role])}.")
-        elif not role and name.startswith("fleet_") and name not in FLEET_VARIABLES | PROJECT_VARIABLES:
-            faults.append(f"{name} is not a variable of the fleet; there are {sorted(FLEET_VARIABLES)}.")
+    faults += variable_faults(variables, project["roles"])
     return faults

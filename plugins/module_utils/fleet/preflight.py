@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from .sentences import hosts_by_sentence, hosts_in_words, said_of
 from .tables import aligned
 
 HEADINGS = ("host", "OS", "glibc", "Python", "GPUs", "driver", "stack")
@@ -50,8 +51,9 @@ def cards_in_words(found: dict) -> str:
 
 
 def preflight_table(verdicts: list[dict]) -> list[str]:
-    """Return the lines of a table of the fleet, and below it the plan of each host, every reason and every note.
+    """Return the lines of a table of the fleet, and below it each plan, every reason and every note.
 
+    What holds for several hosts in the same words is said once, with the hosts counted.
     A verdict has host, machine (of ansible_facts), glibc, python, found (gpu_facts), stack ('' for none), plan (words
     of placement_plan), faults and notes.
     """
@@ -62,10 +64,27 @@ def preflight_table(verdicts: list[dict]) -> list[str]:
         seen = (cards_in_words(found), found["driver"])
         rows.append([verdict["host"], system, verdict["glibc"], verdict["python"], *seen, verdict["stack"]])
     lines = aligned(rows)
+    for plan, hosts in hosts_by_plan(verdicts).items():
+        lines += [f"{hosts_in_words(hosts)}, plan: {word}" for word in plan]
+    told = {verdict["host"]: reasons_and_notes(verdict) for verdict in verdicts}
+    return lines + [f"{hosts_in_words(hosts)}{words}" for words, hosts in hosts_by_sentence(told).items()]
+
+
+def hosts_by_plan(verdicts: list[dict]) -> dict[tuple[str, ...], list[str]]:
+    """Return {the words of a plan: the hosts that have it}, in the order in which they come."""
+    found: dict[tuple[str, ...], list[str]] = {}
     for verdict in verdicts:
-        lines += [f"{verdict['host']}, plan: {word}" for word in verdict["plan"]["words"]]
-    for verdict in verdicts:
-        lines += [f"{verdict['host']}: {fault}" for fault in verdict["faults"]]
-        planned = " ".join(verdict["plan"]["words"])
-        lines += [f"{verdict['host']}, note: {note}" for note in verdict["notes"] if note not in planned]
-    return lines
+        found.setdefault(tuple(verdict["plan"]["words"]), []).append(verdict["host"])
+    return found
+
+
+def reasons_and_notes(verdict: dict) -> list[str]:
+    """Return what follows a host's name in its lines: the reasons, and the notes that its plan does not say already."""
+    planned = " ".join(verdict["plan"]["words"])
+    notes = [note for note in verdict["notes"] if note not in planned]
+    return [*(f": {fault}" for fault in verdict["faults"]), *(f", note: {note}" for note in notes)]
+
+
+def preflight_refusal(verdicts: list[dict], host: str) -> str:
+    """Return the reasons why a host is refused; those that were told of an earlier host are only counted."""
+    return said_of(host, {verdict["host"]: verdict["faults"] for verdict in verdicts})

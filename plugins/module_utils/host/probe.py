@@ -5,6 +5,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import ctypes
+import errno
 import os
 import re
 import socket
@@ -55,6 +56,17 @@ def python_version(path):
     except OSError:
         return ""
     return said if process.returncode == 0 and re.match(r"\d+\.\d+", said) else ""
+
+
+def python_fault(path):
+    """Return why a Python interpreter that is there does not run, in the system's or its own words; '' when it does."""
+    try:
+        process = subprocess.Popen([path, "-c", ""], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said = process.communicate()[1].decode("utf-8", "replace").split("\n")
+    except OSError as error:
+        return "" if error.errno == errno.ENOENT and not os.path.lexists(path) else error.strerror
+    words = [line.strip() for line in said if line.strip()]
+    return "" if not process.returncode else (words[-1][:200] if words else "it ends with %d" % process.returncode)
 
 
 def used_mb(folder):

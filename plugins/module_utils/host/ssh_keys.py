@@ -41,16 +41,22 @@ def keys_of(text):
     return dict((row[1], row[2]) for row in rows if len(row) > 2)  # noqa: PLR2004  (names, type, key)
 
 
+def faults_in(text):
+    """Return what ssh-keyscan said besides its comments, as one line."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
 def fingerprint_of(key):
     """Return SHA256:..., as ssh-keygen -l prints it."""
     digest = hashlib.sha256(base64.b64decode(key)).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
-def chosen(host, shown, known, fingerprint):
+def chosen(host, shown, known, fingerprint, said_scan=""):
     """Return (type, key, whether it is new) of the key that may be trusted; KeyFault when none may."""
     if not shown:
-        raise KeyFault("%s shows no ssh host key: is it up, and does its port answer?" % host)
+        seen = "ssh-keyscan says: " + said_scan if said_scan else "ssh-keyscan had no answer"
+        raise KeyFault("%s shows no ssh host key (%s): see that it is up and that its port answers." % (host, seen))
     prints = dict((fingerprint_of(key), kind) for kind, key in shown.items())
     said = ", ".join("%s (%s)" % pair for pair in sorted(prints.items()))
     if fingerprint and fingerprint not in prints:

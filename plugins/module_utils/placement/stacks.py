@@ -16,11 +16,16 @@ DTYPE_FROM = (0, 2, 29)
 Stack = dict[str, Any]
 
 
-class Host(TypedDict):
-    """glibc: version, '' if unknown. pythons: {path: version or ''}. gpus: what the module gpu_facts returns."""
+class Host(TypedDict, total=False):
+    """What was found on a host; python_faults may be absent.
+
+    glibc: version, '' if unknown. pythons: {path: version or ''}. python_faults: {path: why one that is there does not
+    run}. gpus: what the module gpu_facts returns.
+    """
 
     glibc: str
     pythons: dict[str, str]
+    python_faults: dict[str, str]
     gpus: dict[str, Any]
 
 
@@ -135,7 +140,12 @@ def base_reasons(what: str, wants: dict[str, Any], host: Host, glibc_out: str, p
     if host["glibc"] and version(host["glibc"]) < version(wants["glibc"]):
         reasons.append(f"glibc is {host['glibc']}, {what} wants {wants['glibc']} or newer: {glibc_out}.")
     if not any(version(found)[:2] == version(wants["python"]) for found in host["pythons"].values()):
-        there = " and ".join(f"{path} is {found or 'absent'}" for path, found in host["pythons"].items())
+        faults = host.get("python_faults", {})
+        seen = {path: found or faults.get(path) for path, found in host["pythons"].items()}
+        there = " and ".join(
+            f"{path} does not run ({said})" if faults.get(path) else f"{path} is {said or 'absent'}"
+            for path, said in seen.items()
+        )
         reasons.append(
             f"{there or 'no Python is there'}, {what} wants Python {wants['python']}:"
             f" set fastchat_runtime_python to one, {python_out}."

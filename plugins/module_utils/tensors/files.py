@@ -12,7 +12,15 @@ from .layout import is_name
 
 HEADER_LIMIT = 16 << 20  # bytes of one JSON file, safetensors header or pickle; LLaMA 70B needs less than 0.2 MB
 DIGITS_LIMIT = 20  # of an integer in JSON: 2**63 has 19
+LFS_POINTER = b"version https://git-lfs"
+HEAD = 512  # bytes at a file's beginning that tell what lies there instead of it
 CONFIG = "config.json"
+TOKENIZER_MODELS = ("tokenizer.model", "tokenizer.json", "vocab.json")  # one of these makes a tokenizer
+TOKENIZER_FILES = (
+    *TOKENIZER_MODELS,
+    *("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
+)
+TOKENIZER_LIMIT = 128 << 20  # bytes of one tokenizer file
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN_INDEX = "pytorch_model.bin.index.json"
 INDEXES = {"safetensors": SAFETENSORS_INDEX, "bin": BIN_INDEX}  # format: name of the index of a sharded model
@@ -42,6 +50,21 @@ class Folder(NamedTuple):
     small: dict[str, bytes]
 
 
+def refuse_stand_in(first: bytes, path: str) -> None:
+    """Refuse what lies where a file should be: nothing, a git-lfs pointer, or a web page.
+
+    ``first`` is the beginning of the file.
+    """
+    if not first:
+        raise WeightsError(f"{path} is empty; fetch it again.")
+    if first.startswith(LFS_POINTER):
+        raise WeightsError(
+            f"{path} is a git-lfs pointer, not the file itself; run git lfs pull in its repository, or fetch it again."
+        )
+    if first[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+        raise WeightsError(f"{path} is a web page (HTML), not the file itself; read what it says and fetch it again.")
+
+
 def regular_file(folder: str, name: str) -> str:
     """Return the real path of a file directly in a model directory; refuse what leads out of it."""
     if name in (".", "..") or "/" in name or not is_name(name):
@@ -52,8 +75,10 @@ def regular_file(folder: str, name: str) -> str:
         raise WeightsError(f"{path} is a link out of the model's directory, to {real}; copy the file there.")
     try:
         mode = os.stat(real).st_mode
-    except OSError:
+    except FileNotFoundError:
         raise WeightsError(f"{path} is missing; fetch the model again.") from None
+    except OSError as error:
+        raise WeightsError(f"{path} can not be read ({error.strerror}); correct that.") from None
     if not stat.S_ISREG(mode):
         raise WeightsError(f"{path} is not a regular file.")
     return real
@@ -86,12 +111,22 @@ def single_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def parse_json(text: bytes, path: str) -> dict[str, Any]:
-    """Return the object that a JSON text holds; doubled keys, huge integers and endless nesting are refused."""
+def load_json(text: bytes, path: str, **hooks: Any) -> Any:
+    """Return what a JSON text holds; what is no JSON is refused, with the reason that was seen."""
+    refuse_stand_in(text, path)
     try:
-        found = json.loads(text, parse_int=short_integer, object_pairs_hook=single_keys)
+        return json.loads(text, **hooks)
+    except json.JSONDecodeError as error:
+        if 0 < len(error.doc.rstrip()) <= error.pos or error.msg.startswith("Unterminated string"):
+            raise WeightsError(f"{path} is cut: its JSON has no end after {len(text)} bytes; fetch it again.") from None
+        raise WeightsError(f"{path} is not usable JSON ({str(error)[:100]}); fetch it again.") from None
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not usable JSON ({type(error).__name__}: {str(error)[:100]}).") from None
+
+
+def parse_json(text: bytes, path: str) -> dict[str, Any]:
+    """Return the object that a JSON text holds; doubled keys, huge integers and endless nesting are refused."""
+    found = load_json(text, path, parse_int=short_integer, object_pairs_hook=single_keys)
     if not isinstance(found, dict):
         raise WeightsError(f"{path} holds a {type(found).__name__} at its top, wanted an object.")
     return found
@@ -115,6 +150,21 @@ def read_small_if_there(folder: str, name: str, limit: int = HEADER_LIMIT) -> by
 def read_json(folder: str, name: str) -> dict[str, Any]:
     """Return the object in a JSON file of a model directory."""
     return parse_json(read_small(folder, name), os.path.realpath(os.path.join(folder, name)))
+
+
+def check_small_files(folder: str) -> None:
+    """Refuse a model directory in which something else lies where a file of the tokenizer or a JSON file should be.
+
+    All of them are looked at, also those that nobody asked for: one of them tells that a fetch went wrong.
+    """
+    for name in sorted(os.listdir(folder)):
+        is_json = name.endswith(".json") and not name.startswith(".")  # what a fetch notes is hidden
+        if is_json or name in TOKENIZER_FILES:
+            path, limit = os.path.join(folder, name), TOKENIZER_LIMIT if name in TOKENIZER_FILES else HEADER_LIMIT
+            data = read_small(folder, name, limit)
+            refuse_stand_in(data, path)
+            if is_json:
+                load_json(data, path)
 
 
 def found_format(folder: str) -> tuple[str, str]:
@@ -151,6 +201,8 @@ def read_folder(
     need be there; none are looked for when it is empty. With ``links``, only these files of weights are. Raises
     WeightsError.
     """
+    if os.path.isdir(folder):
+        check_small_files(folder)
     read = {name: read_small_if_there(folder, name, limit) for name, limit in small.items()}
     there = {name: data for name, data in read.items() if data is not None}
     config = parse_json(there.pop(CONFIG), os.path.join(folder, CONFIG)) if CONFIG in there else None
@@ -166,4 +218,8 @@ def read_folder(
     else:
         used = {shard for tensor, shard in weight_map.items() if wanted is None or tensor in wanted}
     shards = {shard: regular_file(folder, shard) for shard in sorted(used)}
+    if links:  # nobody reads their headers
+        for path in shards.values():
+            with open(path, "rb") as stream:
+                refuse_stand_in(stream.read(HEAD), path)
     return Folder(folder, kind, config, shards, index, weight_map, there)

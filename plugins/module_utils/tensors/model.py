@@ -8,12 +8,10 @@ from __future__ import annotations
 import os
 
 from .errors import WeightsError
-from .files import INDEXES, Folder
+from .files import HEAD, INDEXES, Folder, refuse_stand_in
 from .layout import Tensor
 from .safetensors import read_safetensors
 from .torch_archives import LEGACY_START, read_legacy, read_zip
-
-LFS_POINTER = b"version https://git-lfs"
 
 
 def read_tensors(path: str) -> dict[str, Tensor]:
@@ -23,9 +21,8 @@ def read_tensors(path: str) -> dict[str, Tensor]:
     except OSError as error:
         raise WeightsError(f"{path} cannot be opened: {error.strerror}.") from None
     try:
-        first = os.pread(descriptor, len(LFS_POINTER), 0)
-        if first == LFS_POINTER:
-            raise WeightsError(f"{path} is a git-lfs pointer, not the weights; fetch them with git-lfs.")
+        first = os.pread(descriptor, HEAD, 0)
+        refuse_stand_in(first, path)
         if first.startswith(b"PK\3\4"):
             return read_zip(descriptor, path)
         if first.startswith(LEGACY_START):

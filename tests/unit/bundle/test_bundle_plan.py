@@ -88,7 +88,7 @@ def test_a_stack_or_model_without_a_file_is_named_with_its_hosts():
     ]
 
 
-SYSTEM_KEYS = {"deb": {"keyring", "sources"}, "rpm": {"release", "repositories", "keys"}}
+SYSTEM_KEYS = {"deb": {"keyring", "suites"}, "rpm": {"release", "repositories", "keys"}}
 
 
 def system_faults(system, stem):
@@ -105,15 +105,17 @@ def system_faults(system, stem):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "files" / "systems").glob("*.yml")), ids=lambda path: path.stem)
 def test_every_system_is_named_as_its_file_and_complete(path):
-    no_faults(system_faults(yaml.safe_load(path.read_text()), path.stem), of=path.name)
+    text = path.read_text()
+    no_faults(system_faults(yaml.safe_load(text), path.stem), of=path.name)
+    assert "suites" not in yaml.safe_load(text) or "://" not in text, "whose mirror it is, is not ours to say"
 
 
 def test_a_system_with_a_wrong_key_is_told_so():
-    system = {"name": "other", "description": "", "architecture": "amd64", "keyring": "/k", "source": []}
-    whole = "a system has ['architecture', 'description', 'keyring', 'name', 'sources']"
+    system = {"name": "other", "description": "", "architecture": "amd64", "keyring": "/k", "suite": []}
+    whole = "a system has ['architecture', 'description', 'keyring', 'name', 'suites']"
     assert system_faults(system, "mine") == [
-        f"sources is missing; {whole}",
-        f"source is unknown; {whole}",
+        f"suites is missing; {whole}",
+        f"suite is unknown; {whole}",
         "name is 'other', wanted 'mine' as its file is called",
     ]
 

@@ -1,5 +1,6 @@
 """A target is made, or stays as it was. These are whole models, which need no arithmetic."""
 
+import errno
 import hashlib
 import os
 from types import SimpleNamespace
@@ -78,3 +79,19 @@ def test_two_conversions_do_not_share_a_staging_directory(tmp_path):
         pytest.raises(WeightsError, match="Another conversion is writing"),
     ):
         convert(str(whole), None, str(tmp_path / "target"))
+
+
+def test_a_staging_directory_that_can_not_be_locked_is_not_called_a_link(tmp_path, monkeypatch):
+    def denied(_path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(staging, "held", denied)
+    with pytest.raises(WeightsError, match=r"target.part can not be locked \(Permission denied\)"):
+        convert(str(forge.model(tmp_path / "whole")), None, str(tmp_path / "target"))
+
+
+def test_a_file_that_can_not_be_read_is_not_called_missing(tmp_path):
+    whole = forge.model(tmp_path / "whole")
+    (whole / "config.json").unlink()
+    (whole / "config.json").symlink_to("config.json")
+    not_converted(tmp_path, whole, None, "config.json can not be read (Too many levels of symbolic links)")

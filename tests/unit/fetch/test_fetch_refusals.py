@@ -5,9 +5,10 @@ import json
 import re
 
 import pytest
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import fetch
 
-from tests.support.fetching import LARGE, files_below, git_lfs_source, http_source, refusal
-from tests.support.standin_hub import REPOSITORY
+from tests.support.fetching import LARGE, QUICK, SMALL, files_below, git_lfs_source, http_source, refusal
+from tests.support.standin_hub import REPOSITORY, commit, pointer_of
 
 
 def test_an_object_that_the_server_has_not_is_named_before_the_first_byte(hub, tmp_path):
@@ -114,3 +115,35 @@ def test_a_link_to_anything_but_http_is_refused(hub, tmp_path, href):
 )
 def test_a_source_that_is_incomplete_is_refused(tmp_path, source, words):
     assert words in refusal(source, tmp_path / "dest")
+
+
+def test_a_directory_of_pointers_is_refused_before_anything_is_copied(tmp_path):
+    folder = tmp_path / "folder"
+    commit(folder, {**SMALL, "a.bin": pointer_of(b"weights")})
+    said = refusal({"kind": "path", "url": str(folder)}, tmp_path / "dest")
+    assert f"{folder}/a.bin is a git-lfs pointer, not the file itself: run git lfs pull in the source" in said
+    assert files_below(tmp_path / "dest") == {}
+    fetch({"kind": "path", "url": str(folder), "files": ["!a.bin"]}, str(tmp_path / "dest"), QUICK)
+    assert files_below(tmp_path / "dest") == SMALL, "what is not wanted may be a pointer"
+
+
+def test_a_list_that_names_a_pointer_s_own_sum_is_refused(hub, tmp_path):
+    pointer = pointer_of(b"weights")
+    hub.files["tokenizer.model"] = pointer
+    files = [{"name": "tokenizer.model", "sha256": hashlib.sha256(pointer).hexdigest()}]
+    said = refusal({"kind": "http", "url": f"{hub.url}/files", "files": files}, tmp_path / "dest")
+    assert "tokenizer.model came as a git-lfs pointer, not as the file itself" in said
+    assert files_below(tmp_path / "dest") == {}
+
+
+def test_a_page_instead_of_a_file_is_called_a_page(hub, tmp_path):
+    page = b"<!DOCTYPE html><title>Sign in</title>"
+    hub.files["a.bin"] = page
+    entry = {"name": "a.bin", "sha256": hashlib.sha256(b"weights").hexdigest()}
+    source = {"kind": "http", "url": f"{hub.url}/files", "files": [entry]}
+    said = refusal(source, tmp_path / "dest")
+    assert "a.bin came twice as a web page (HTML) with sha256" in said and "read what the server says" in said
+    html = {"status": 200, "headers": {"Content-Type": "text/html; charset=utf-8"}}
+    hub.faults = [("/files/a.bin", html), ("/files/a.bin", html)]
+    said = refusal({**source, "files": [{**entry, "size": 7}]}, tmp_path / "dest")
+    assert "answered a web page (text/html, 0 bytes), wanted a file of 7: read what it says" in said

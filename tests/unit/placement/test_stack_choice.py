@@ -261,3 +261,9 @@ def test_a_card_that_ails_is_noted_and_a_sound_one_is_not():
     notes = gpu_notes([sound, ill])
     assert len(notes) == 4 and all("GPU 00000000:2F:00.0" in note for note in notes)
     assert "had 4 uncorrected memory errors" in notes[2]
+
+
+def test_a_python_that_is_there_and_does_not_run_is_not_called_absent():
+    here = {**host(EMPTY, **{**NEW, "python": ""}), "python_faults": {"/opt/python/bin/python3": "Permission denied"}}
+    (said,) = resolve(STACKS, here, wish("cpu", gpus=0))["reasons"]
+    assert said.startswith("/opt/python/bin/python3 does not run (Permission denied), stack cpu wants Python 3.11")
