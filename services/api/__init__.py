@@ -12,4 +12,5 @@ The life of a request: ``dispatch`` takes it, ``request`` reads it, ``parameters
 for, and ``checks`` says with which values. ``retry`` asks FastChat (``fastchat_app``) until a worker answers,
 ``generation`` has the worker generate and counts what it made, and ``stream`` holds the answer back until the client
 shall see it, in OpenAI's form. ``errors`` says what went wrong. ``embeddings`` asks in parts, ``models`` finds one
-model, and ``connections`` notices hosts that are gone. ``docs/API.md`` says what a client sees of all this."""
+model, and ``connections`` notices hosts that are gone. ``docs/API.md`` says what a client sees of all this.
+"""
