@@ -70,8 +70,8 @@ def fetch(source: Dict[str, Any], dest: str, options: Options = Options()) -> Di
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FetchError(
-                "the disk of %s is full (%s): make room; the next run goes on where this stopped."
-                % (dest, error.strerror.lower())
+                "%s of %s is full: make room; the next run goes on where this stopped."
+                % ("the quota" if error.errno == errno.EDQUOT else "the disk", dest)
             ) from None
         where = error.filename if isinstance(error.filename, str) else dest
         raise FetchError("%s: %s." % (where, (error.strerror or str(error)).lower())) from None
