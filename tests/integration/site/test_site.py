@@ -124,23 +124,20 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
         *tls,
     )
     skipped = {(host, task) for host, task, _result in results(runner, "skipped") if not task.startswith(done)}
-    assert (
-        skipped
-        == {
-            # The stack has a name, not auto, and all names of the inventory resolve.
-            *[(host, "Preflight | Choose a stack for a host that names none") for host in HOSTS],
-            *[(host, "Choose | Hand it on") for host in HOSTS],
-            *[(host, "Members | Find the names that do not resolve") for host in HOSTS],
-            ("ctl01", "Report | The same as JSON on the control node"),
-            *[(host, "Install | Write the unit that makes CUDA's device files") for host in HOSTS],
-            *[(host, "Install | Write the sockets that systemd holds") for host in HOSTS],
-            *[(host, "Install | Install git and git-lfs from the distribution") for host in HOSTS[1:]],
-            *[(host, "Install | Rehearse it") for host in HOSTS],
-            *[("ctl01", task) for task in GATEWAY_DONE],
-            ("ctl01", "Ask | Ask through the command line"),
-            *[(host, task) for host in HOSTS[1:] for task in ASKED_BY_THE_CONTROLLER],
-        }
-    )
+    assert skipped == {
+        # The stack has a name, not auto, and all names of the inventory resolve.
+        *[(host, "Preflight | Choose a stack for a host that names none") for host in HOSTS],
+        *[(host, "Choose | Hand it on") for host in HOSTS],
+        *[(host, "Members | Find the names that do not resolve") for host in HOSTS],
+        ("ctl01", "Report | The same as JSON on the control node"),
+        *[(host, "Install | Write the unit that makes CUDA's device files") for host in HOSTS],
+        *[(host, "Install | Write the sockets that systemd holds") for host in HOSTS],
+        *[(host, "Install | Install git and git-lfs from the distribution") for host in HOSTS[1:]],
+        *[(host, "Install | Rehearse it") for host in HOSTS],
+        *[("ctl01", task) for task in GATEWAY_DONE],
+        ("ctl01", "Ask | Ask through the command line"),
+        *[(host, task) for host in HOSTS[1:] for task in ASKED_BY_THE_CONTROLLER],
+    }
     gates = [host for host, task, _result in results(runner, "ok") if task == START]
     assert sorted(gates) == ["ctl01", "ctl01", "gpu01", "gpu02"]
 
