@@ -17,7 +17,7 @@ class Client:
 
     def __init__(self, receive):
         """Take ASGI's ``receive``."""
-        self.receive, self.left, self.watch = receive, asyncio.Event(), None
+        self.receive, self.left = receive, asyncio.Event()
 
     async def read(self):
         """Return the body of a request, or refuse one that is too large."""

@@ -4,7 +4,7 @@ import json
 import time
 
 from .errors import FAULT, INTERNAL_ERROR, OUT_OF_RANGE, translated
-from .parameters import CHAT
+from .parameters import CHAT, COMPLETIONS
 
 OK = 200
 DONE = b"data: [DONE]\n\n"
@@ -94,7 +94,7 @@ class Held:
     async def release(self, more=False):
         """Send what was kept back: of a stream its beginning, or the whole answer."""
         self.released = True
-        if not more and not self.streams and self.path in ("/v1/chat/completions", "/v1/completions"):
+        if not more and not self.streams and self.path in (CHAT, COMPLETIONS):
             self.body = self.counted()
         ours = (b"content-length",)
         headers = [pair for pair in self.start["headers"] if pair[0] not in ours]
