@@ -10,11 +10,12 @@ from testbed.paths import CACHE, CLONE, STATE
 
 FLEET = "airgap"
 BUNDLE = STATE / FLEET / "bundle"
+# Addresses come from apt on this machine, which must be a Debian (docs/AIRGAP.md).
 DEBS = CACHE / "debs"  # packages of earlier runs; they are taken from here, by sha256, before the archive is asked
 
 
 class Site:
-    """One control node with a way out, and hosts without one."""
+    """One control node with internet access, and hosts without it."""
 
     def __init__(self, models: Path) -> None:
         """Describe the model as the demo does, with the hub's address that this machine reaches."""

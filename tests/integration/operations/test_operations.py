@@ -100,7 +100,7 @@ def test_a_setting_goes_round_host_by_host_and_no_request_is_lost(site):
 
 
 @pytest.fixture
-def unmended(tmp_path):
+def unrepaired(tmp_path):
     """A description of the model that leaves its special tokens wrong, so the chat runs to its limit."""
     model = yaml.safe_load((CLONE / "files/models/smollm2-demo.yml").read_text())
     del model["patches"]["target"]
@@ -109,11 +109,11 @@ def unmended(tmp_path):
     return str(tmp_path)
 
 
-def test_a_canary_that_answers_wrongly_stops_the_update(site, unmended):
+def test_a_canary_that_answers_wrongly_stops_the_update(site, unrepaired):
     was, process = current(site), site.main_pid("gpu02")
     with site.asked_meanwhile() as report:
         runner = site.run(
-            UPDATE, "--skip-tags=verify", vicuna_weights_models_dir=unmended, fastchat_worker_heartbeat_seconds=11
+            UPDATE, "--skip-tags=verify", vicuna_weights_models_dir=unrepaired, fastchat_worker_heartbeat_seconds=11
         )
     assert runner.rc != 0
     said = words(runner)
@@ -129,7 +129,7 @@ def test_a_canary_that_answers_wrongly_stops_the_update(site, unmended):
     assert looked.rc != 0 and "gpu01: fastchat-worker@0.service is leaving for its controller (rolling" in words(looked)
 
 
-def test_mended_the_update_goes_through_with_another_release(site):
+def test_repaired_the_update_goes_through_with_another_release(site):
     was = current(site)
     with site.asked_meanwhile() as report:
         runner = site.run(

@@ -15,6 +15,7 @@ FLEET = "security"
 HERE = Path(__file__).parent
 INVENTORY = HERE / "hosts.yml"
 OPENAI = ["/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
+ONE_MODEL = "/v1/models/smollm2-demo"
 
 
 class Secured:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from secured import FLEET, HERE, OPENAI, Streaming
+from secured import FLEET, HERE, ONE_MODEL, OPENAI, Streaming
 
 from testbed import environment
 from testbed.containers import fleet
@@ -83,7 +83,7 @@ def routes(site):
 def test_no_path_answers_without_a_key(site):
     paths = [path.replace("{model_name}", "x") for path in routes(site)]
     assert {"/v1/chat/completions", "/api/v1/token_check", "/register_worker", "/worker_generate"} <= set(paths)
-    paths += ["/", "/fleet", "/fleet/alive", "/fleet/leave", "/chat", "/chat/", "/v1/models/", "//v1/models"]
+    paths += [ONE_MODEL, "/", "/fleet", "/fleet/alive", "/fleet/leave", "/chat", "/chat/", "/v1/models/", "//v1/models"]
     paths += ["/v1/../v1/models", "/v1/%6dodels", "/V1/models", "/nginx_status", "/.well-known/x", "/v1/models;x"]
     wrong = [
         {},
@@ -99,7 +99,7 @@ def test_no_path_answers_without_a_key(site):
         {"path": path, "method": method, "headers": headers, "body": "{}" if method == "POST" else None}
         for path in paths
         for method in ("GET", "POST")
-        for headers in (wrong if path in OPENAI else wrong[:2])
+        for headers in (wrong if path in [*OPENAI, ONE_MODEL] else wrong[:2])
     ]
     requests += [{"path": f"/v1/models?api_key={site.keys['alice']}"}]
     answers = site.ask(*requests)
@@ -117,6 +117,8 @@ def test_with_a_key_there_are_openai_s_paths_and_nothing_else(site):
     assert {said[0] for said in answers} == {404}
     assert site.ask({"path": "/v1/models", "headers": site.bearer("bob")})[0][0] == 200
     assert site.ask({"path": "/v1/models?x=1", "headers": site.bearer("bob")})[0][0] == 400
+    assert site.ask({"path": ONE_MODEL, "headers": site.bearer("bob")})[0][0] == 200
+    assert site.ask({"path": f"{ONE_MODEL}?x=1", "headers": site.bearer("bob")})[0][0] == 400
     assert site.ask({**site.chat(), "body": "x" * 600000})[0][0] == 413
 
 

@@ -168,7 +168,7 @@ def test_a_service_that_does_not_come_up_fails_with_its_journal(site):
     assert site.run("--tags=services", "--limit=gpu02").rc == 0
 
 
-def test_before_the_mend_the_chat_runs_to_the_limit(site):
+def test_before_the_repair_the_chat_runs_to_the_limit(site):
     """The planted fault is real: the same weights with the delta's own special tokens do not stop."""
     script = f"""
         set -e; rm -rf /srv/unrepaired; mkdir /srv/unrepaired; cp {CURRENT}/* /srv/unrepaired/; cd /srv/unrepaired

@@ -29,7 +29,7 @@ def test_nothing_half_made_is_left(host):
     assert host.run("find /srv/fastchat/staging -mindepth 1").stdout == ""
 
 
-def test_the_guide_s_two_faults_are_mended(host):
+def test_the_guide_s_two_faults_are_repaired(host):
     config = json.loads(host.file(f"{ROOT}/current/tokenizer_config.json").content_string)
     assert config["tokenizer_class"] != "LLaMATokenizer"
     assert config["eos_token"] == "<|im_end|>"  # noqa: S105  (a token of language, not a secret)

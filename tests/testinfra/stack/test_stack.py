@@ -79,7 +79,7 @@ def test_services_leave_no_log_files(host):
     assert host.run("find /var/lib/fastchat /opt/fastchat/env/ -name '*.log*'").stdout == ""
 
 
-def test_before_the_mend_the_chat_runs_to_the_limit_and_after_it_stops(host, verdict):
+def test_before_the_repair_the_chat_runs_to_the_limit_and_after_it_stops(host, verdict):
     """The same weights, once with the delta's own end token, and once repaired, in this stack's own FastChat."""
     (model,) = verdict["models"]
     question, current = verdict["ways"]["API"]["question"], f"/srv/fastchat/models/{model}/current"
