@@ -15,9 +15,11 @@ from .stream import OK, Held
 MOST_BEGUN = 2
 # Then the controller, which asks each second, has noticed. (Through a tunnel a dead worker's port takes connections.)
 NOTICED_SECONDS = 1.5
-# What aiohttp and httpx say in FastChat's code 50001 when a worker was never reached, and when the connection to it
-# broke. Anything else with that code is the worker's own answer, and would be given again.
-UNREACHED = re.compile(r"Cannot connect to host|All connection attempts failed|Connection timeout to host")
+# What FastChat's code 50001 says when a worker was never reached (the words of aiohttp, httpx, and FastChat 0.2.15), and
+# when the connection to it broke. Anything else with that code is the worker's own answer, and would be given again.
+UNREACHED = re.compile(
+    r"Cannot connect to host|All connection attempts failed|Connection timeout to host|^No available worker"
+)
 BROKEN = re.compile(
     r"Server disconnected|Connection (reset|lost|closed|timed out)|payload is not completed|Errno 11[03]"
 )
@@ -48,7 +50,7 @@ async def hand_on(app, scope, client, send, asked, *, limits, served, again_seco
         tally = Tally(asked.body.get("n", 1) if asked else 1, *limits)
         held = Held(send, scope["path"], tally, model=model, usage=bool(asked and asked.usage))
         error = await one_try(app, scope, client, body, held)
-        if client.left.is_set():
+        if client.left.is_set() and not held.over:  # a client that has all of its stream leaves as well
             return
         if held.released and error:
             raise error  # in the middle of an answer: the connection is cut, so that the client notices
@@ -65,8 +67,9 @@ async def hand_on(app, scope, client, send, asked, *, limits, served, again_seco
             print(f"{scope['path']}: {type(error).__name__}", file=sys.stderr, flush=True)
             raise Refused("The server could not answer this.", 500, "server_error")
         if not held.released:
-            if held.refused():
-                raise held.refused()
+            refused = held.refused()
+            if refused:
+                raise refused
             await held.release()
         if held.start["status"] == OK and model:
             served.add(model)
@@ -102,7 +105,7 @@ def worth_again(held, error, model, served):
     """Return "unreached" or "begun" (by a worker) when asking again may help, else ""."""
     if error is not None:
         names = {kind.__name__ for kind in type(error).__mro__}
-        if names & UNREACHED_ERRORS or str(error).startswith("No available worker"):
+        if names & UNREACHED_ERRORS or UNREACHED.search(str(error)):
             return "unreached"
         return "begun" if names & BROKEN_ERRORS else ""
     code, message = held.fault() or (0, "")

@@ -85,13 +85,14 @@ def test_an_answer_that_breaks_after_its_first_word_is_cut_and_not_begun_again(f
     assert len(killed.generated()) == 1
 
 
-def test_a_model_that_was_served_is_waited_for_and_another_is_not(fleet):
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_was_served_is_waited_for_and_another_is_not(fleet, stream):
     here = worker()
     controller, api = fleet(here)
-    assert api.ask("POST", "/v1/chat/completions", CHAT)[0] == 200
+    assert api.ask("POST", "/v1/chat/completions", {**CHAT, "stream": stream})[0] == 200
     gone, controller.workers = controller.workers, []
     threading.Timer(1.5, lambda: controller.workers.extend(gone)).start()
-    assert api.ask("POST", "/v1/chat/completions", CHAT)[0] == 200
+    assert api.ask("POST", "/v1/chat/completions", {**CHAT, "stream": stream})[0] == 200
     began = time.monotonic()
     assert api.ask("POST", "/v1/chat/completions", {**CHAT, "model": "another"})[0] == 404
     assert time.monotonic() - began < 1
