@@ -16,9 +16,10 @@ async def embed(ask, scope, send, asked):
     for at in range(0, len(texts), AT_ONCE):
         kept = Kept()
         await ask(scope, kept, asked._replace(body={**asked.body, "input": texts[at : at + AT_ONCE]}))
-        if not kept.body:
+        answer = kept.value()
+        if answer is None:
             return
-        answers.append(kept.value())
+        answers.append(answer)
     await reply(send, 200, joined(answers, asked.base64))
 
 

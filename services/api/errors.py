@@ -5,11 +5,9 @@ import re
 
 # FastChat's codes in an error's body (fastchat.constants.ErrorCode, 0.2.15 to 0.2.36).
 INVALID_MODEL, OUT_OF_RANGE, CONTEXT_OVERFLOW, INTERNAL_ERROR = 40301, 40302, 40303, 50001
-NO_WORKER = 50006
-FAULT = 500  # from here on a status says that the request is not to blame
-STATUSES = {40101: 401, 40102: 401, 40103: 403, 42901: 429, 42902: 429, 42903: 503, 50005: 503, 50006: 503}
-KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-RETRY_AFTER = {502: 2, 503: 2}  # seconds: by then the controller has noticed who is gone
+NO_WORKERS, NO_WORKER = 50005, 50006
+FAULT, BUSY = 500, 503  # from FAULT on a status says that the request is not to blame
+RETRY_AFTER = 2  # seconds after a 503: by then the controller has noticed who is gone
 
 
 class Refused(Exception):
@@ -35,9 +33,9 @@ def translated(code, message, path, model):
     if code == OUT_OF_RANGE:
         named = re.search(r"(?:- '|^)(\w+)(?:'$| is )", message)
         return Refused(message, param=named.group(1) if named else None)
-    status = STATUSES.get(code, FAULT if code >= INTERNAL_ERROR else 400)
-    kind = KINDS.get(status, "server_error" if status >= FAULT else "invalid_request_error")
-    return Refused(message, status, kind)
+    if code < INTERNAL_ERROR:
+        return Refused(message)
+    return Refused(message, BUSY if code in (NO_WORKERS, NO_WORKER) else FAULT, "server_error")
 
 
 def unknown_model(model):
@@ -52,8 +50,8 @@ async def reply(send, status, value):
     """Send JSON."""
     body = json.dumps(value).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status in RETRY_AFTER:
-        headers.append((b"retry-after", str(RETRY_AFTER[status]).encode()))
+    if status == BUSY:
+        headers.append((b"retry-after", str(RETRY_AFTER).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -9,9 +9,10 @@ async def one_model(ask, scope, send, name):
     """Answer with the model of this name; ``ask`` as ``embed`` has it."""
     kept = Kept()
     await ask({**scope, "path": MODELS, "raw_path": MODELS.encode()}, kept, None)
-    if not kept.body:
+    listed = kept.value()
+    if listed is None:
         return
-    for model in kept.value()["data"]:
+    for model in listed["data"]:
         if model["id"] == name:
             await reply(send, 200, model)
             return

@@ -21,19 +21,16 @@ class Held:
     def __init__(self, send, path, tally, *, model=None, usage=False):
         """Take ASGI's ``send``, the path, the request's Tally and model, and whether a stream ends with the usage."""
         self.send, self.path, self.tally, self.model, self.usage = send, path, tally, model, usage
-        self.start, self.body, self.released, self.over = None, b"", False, False
-        self.rest, self.last, self.ended, self.said_error = b"", {}, set(), None
+        self.start, self.streams, self.body, self.released, self.over = None, False, b"", False, False
+        self.rest, self.head, self.ended, self.said_error = b"", {}, set(), None
         self.created = int(time.time())
-
-    @property
-    def streams(self):
-        """Whether it is a stream of events."""
-        return any(name == b"content-type" and b"event-stream" in value for name, value in self.start["headers"])
 
     async def __call__(self, message):
         """Take a message of the application; let it through from the first event on that holds something generated."""
         if message["type"] == "http.response.start":
             self.start = message
+            kinds = [value for name, value in message["headers"] if name == b"content-type"]
+            self.streams = any(b"event-stream" in kind for kind in kinds)
         elif message["type"] == "http.response.body" and not (self.start["status"] == OK and self.streams):
             self.body += message.get("body", b"")
         elif message["type"] == "http.response.body" and not self.over:
@@ -45,11 +42,11 @@ class Held:
 
     async def take(self, one):
         """Take an event of FastChat's stream."""
-        if self.said_error or self.over:
+        if self.said_error:
             return
         said = one[len(b"data: ") :]
         if said == b"[DONE]":
-            self.body += event({**self.last, "choices": [], "usage": self.tally.usage()}) if self.usage else b""
+            self.body += event({**self.head, "choices": [], "usage": self.tally.usage()}) if self.usage else b""
             self.body += DONE
         elif "error_code" in (value := json.loads(said)):
             self.said_error = value["error_code"], value["text"]
@@ -66,19 +63,28 @@ class Held:
 
     def chunk(self, value):
         """Return a chunk with what OpenAI's have and FastChat's lack."""
-        kind = "chat.completion.chunk" if self.path == CHAT else "text_completion"
-        self.last = {"id": value["id"], "object": kind, "created": self.created, "model": value["model"]}
+        if not self.head:
+            kind = "chat.completion.chunk" if self.path == CHAT else "text_completion"
+            self.head = {"id": value["id"], "object": kind, "created": self.created, "model": value["model"]}
         for choice in value["choices"]:
-            # FastChat begins to count again with each prompt, and says how answers ended when all of them did.
-            at, text = self.tally.begun - 1, choice.get("text") or choice.get("delta")
-            reason = choice.setdefault("finish_reason", None)
-            if reason is not None and not text:
-                at = min(set(range(self.tally.begun)) - self.ended, default=at)
-            if reason is not None:
-                self.ended.add(at)
-            choice["index"] = at if self.path != CHAT else choice["index"]
+            choice.setdefault("finish_reason", None)
             choice.setdefault("logprobs", None)
-        return {**self.last, "choices": value["choices"], **({"usage": None} if self.usage else {})}
+            if self.path == COMPLETIONS:
+                choice["index"] = self.index(choice)
+        return {**self.head, "choices": value["choices"], **({"usage": None} if self.usage else {})}
+
+    def index(self, choice):
+        """Return which of a completion's answers a choice belongs to.
+
+        FastChat begins to count again with each prompt, and says how answers ended when all of them did.
+        """
+        at = self.tally.begun - 1
+        if choice["finish_reason"] is None:
+            return at
+        if not choice.get("text"):
+            at = min(set(range(self.tally.begun)) - self.ended, default=at)
+        self.ended.add(at)
+        return at
 
     async def flush(self):
         """Send what there is of a stream."""
@@ -96,8 +102,7 @@ class Held:
         self.released = True
         if not more and not self.streams and self.path in (CHAT, COMPLETIONS):
             self.body = self.counted()
-        ours = (b"content-length",)
-        headers = [pair for pair in self.start["headers"] if pair[0] not in ours]
+        headers = [pair for pair in self.start["headers"] if pair[0] != b"content-length"]
         if not self.streams:
             headers.append((b"content-length", str(len(self.body)).encode()))
         await self.send({**self.start, "headers": headers})
@@ -117,7 +122,7 @@ class Held:
         """Return (code, message) of an error of FastChat's in the answer, None when there is none."""
         if self.start is None:
             return self.tally.fault
-        if self.streams:
+        if self.start["status"] == OK:  # FastChat's errors have another status, except for those in a stream
             return self.said_error
         try:
             said = json.loads(self.body)
@@ -127,8 +132,9 @@ class Held:
 
     def refused(self):
         """Return what the client hears of an error of FastChat's, None when there is none."""
-        if self.fault():
-            return translated(*self.fault(), self.path, self.model)
+        fault = self.fault()
+        if fault:
+            return translated(*fault, self.path, self.model)
         if self.start and self.start["status"] == OK:
             return None
         code = OUT_OF_RANGE if self.start and self.start["status"] < FAULT else INTERNAL_ERROR

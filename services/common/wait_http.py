@@ -2,17 +2,17 @@
 
 import sys
 import time
-import urllib.request
+
+from services.common.asking import post
 
 
 def answers(url: str) -> bool:
     """Return whether the controller at a base URL answers."""
     try:
-        request = urllib.request.Request(url + "/list_models", method="POST")
-        with urllib.request.urlopen(request, timeout=5):
-            return True
+        post(url + "/list_models", {}, 5)
     except OSError:
         return False
+    return True
 
 
 def main(url: str) -> None:

@@ -1,11 +1,7 @@
 """Run with .testbed/engine-env (testbed/environment.py): torch, safetensors and FastChat as the hosts have them."""
 
-from pathlib import Path
-
 import pytest
 from guard import Api, Controller, StandIn
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
-CLONE = Path(__file__).resolve().parents[2]
+from testbed.paths import CLONE
+
 PYTHON = os.environ.get("GUARD_PYTHON", sys.executable)  # the guard's; another stack's to test with its FastChat
 MODEL = "standin"
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "What is the capital of France?"}]}

@@ -7,24 +7,17 @@ controller, its registry, its dispatch and uvicorn are the real ones, of the hos
 import contextlib
 import http.server
 import json
-import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
+from guard import free_port
 
-CLONE = Path(__file__).resolve().parents[2]
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+from testbed.paths import CLONE
 
 
 def post(url, body=None, seconds=5):

@@ -22,7 +22,7 @@ from testbed.paths import CLONE
 SERVICES = str(CLONE / "services")
 # What each role brings for its unit, or for the probe.
 TOGETHER = [
-    ["services.common.wait_http"],
+    ["services.common.wait_http", "services.common.asking"],
     ["services.api"],
     ["services.web", "services.common.asking"],
     *(
