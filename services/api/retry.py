@@ -15,7 +15,7 @@ from .stream import OK, Held
 MOST_BEGUN = 2
 # Then the controller, which asks each second, has noticed. (Through a tunnel a dead worker's port takes connections.)
 NOTICED_SECONDS = 1.5
-# What FastChat's code 50001 says when a worker was never reached (the words of aiohttp, httpx, and FastChat 0.2.15), and
+# What FastChat's code 50001 says when a worker was never reached (the words of aiohttp, httpx and FastChat 0.2.15), and
 # when the connection to it broke. Anything else with that code is the worker's own answer, and would be given again.
 UNREACHED = re.compile(
     r"Cannot connect to host|All connection attempts failed|Connection timeout to host|^No available worker"
