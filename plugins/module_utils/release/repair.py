@@ -163,7 +163,8 @@ def repair(job: Job, damaged: list[str], options: Options) -> dict[str, Any]:
             found.update(repaired=True, made=bad)
         except EverythingError as error:
             found["reason"] = f"{error} So everything is fetched and made again."
-        shutil.rmtree(job.work)
+        # A run that waited may hold a directory that the one before it has removed already.
+        shutil.rmtree(job.work, ignore_errors=True)
     return found
 
 
