@@ -19,7 +19,7 @@ from ..fetch.space import human
 from ..storage.digests import sha256_of
 from ..storage.files import write
 from ..tensors.errors import WeightsError
-from ..tensors.files import BIN_INDEX, MODEL_FILES, SAFETENSORS_INDEX, read_json, read_weight_map
+from ..tensors.files import INDEXES, MODEL_FILES, read_json, read_weight_map
 from ..tensors.model import read_tensors
 from .json_patch import patched
 from .manifest import MANIFEST
@@ -114,7 +114,7 @@ def needed(
         if strange := sorted(set(shards) - set(sources[first][1])):
             raise EverythingError(f"The source has no {strange[0]}.")
         return Part(dict.fromkeys(shards, []), linked=True), {first: shards}
-    index = SAFETENSORS_INDEX if output == "safetensors" else BIN_INDEX
+    index = INDEXES[output]
     if shards and index not in files:
         raise EverythingError(f"{shards[0]} is the only file of weights, and made from all of them.")
     tensors = tensors_of(release, shards, "" if index in bad else index) if shards else {}
