@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 OURS = """
 import sys
-from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options, fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
 fetch({'url': sys.argv[1], 'revision': 'main'}, sys.argv[2], Options(workers=int(sys.argv[3])))
 """
 QUIET = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": IMPORTS}

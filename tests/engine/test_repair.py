@@ -15,7 +15,8 @@ import models
 import pytest
 import torch
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
-from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options, fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
 from ansible_collections.fastchat.fleet.plugins.module_utils.release import manifest as weights_release
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.publish import publish
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, patch, repair, summary
@@ -220,8 +221,9 @@ def test_downloads_that_were_kept_are_used(tmp_path, hub):
 
 CHILD = """
 import json, sys
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
 from ansible_collections.fastchat.fleet.plugins.module_utils.release import manifest as weights_release
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, Options, repair
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, repair
 job = Job(*json.loads(sys.argv[1]))
 print("go", flush=True)
 bad = weights_release.damaged(job.release, weights_release.read_json(job.release + "/manifest.json"), full=True)

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from ..convert.engine import convert
 from ..convert.plan import Part
-from ..fetch.engine import Options, fetch, locked
+from ..fetch.engine import fetch, locked
+from ..fetch.options import Options
 from ..fetch.space import human
 from ..storage.digests import sha256_of
 from ..storage.files import write
