@@ -16,7 +16,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Repair the class name of 2023
-  json_patch:
+  fastchat.fleet.json_patch:
     path: /srv/model/tokenizer_config.json
     patch: {tokenizer_class: LlamaTokenizer}
 """

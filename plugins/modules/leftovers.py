@@ -21,7 +21,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Keep two of each
-  leftovers:
+  fastchat.fleet.leftovers:
 """
 RETURN = r"""
 removed: {description: 'What was removed: what, path, bytes.', type: list, elements: dict, returned: always}

@@ -34,7 +34,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Repair one file
-  weights_repair:
+  fastchat.fleet.weights_repair:
     root: /srv/fastchat/models/m
     digest: 0f3a
     damaged: [tokenizer.json]
