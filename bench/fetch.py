@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testbed.paths import IMPORTS
-from tests.support.standin_hub import StandInHub, commit, git
+from tests.support.standin_hub import StandInHub, commit, git, pointer_to
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,11 +49,6 @@ def made(folder: Path, files: int, size: int) -> dict[str, str]:
     return digests
 
 
-def pointer(oid: str, size: int) -> bytes:
-    """Return a git-lfs pointer."""
-    return b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n" % (oid.encode(), size)
-
-
 def environment() -> Path:
     """Return the interpreter of the server's environment, made once."""
     lock = ROOT / "files" / "locks" / "lfs-test.txt"
@@ -70,7 +65,7 @@ def served(place: Path, objects: Path, digests: dict[str, str], size: int, rate:
     """Serve the files as a git-lfs repository; return (URL, how to stop). ``rate`` in bytes/s, 0 for giftless."""
     work = place / "work"
     small = {".gitattributes": b"*.bin filter=lfs diff=lfs merge=lfs -text\n"}
-    commit(work, {**small, **{name: pointer(oid, size) for name, oid in digests.items()}})
+    commit(work, {**small, **{name: pointer_to(oid, size) for name, oid in digests.items()}})
     if rate:
         hub = StandInHub(place)
         hub.rate = rate
