@@ -1,5 +1,6 @@
 """Our fetch against git-lfs: time, disk and memory, on the same server, the same files, in the same run.
 
+    export PYTHONPATH=$PWD:$PWD/collections
     python bench/fetch.py [--files 4] [--mb 256] [--repeats 3] [--rate 0]
 
 The server is real (giftless and dulwich, from files/locks/lfs-test.txt). With ``--rate`` it is the unit tests'
