@@ -7,12 +7,12 @@ import os
 import stat
 from typing import Any, NamedTuple
 
+from ..storage.stand_ins import begins_page, begins_pointer
 from .errors import WeightsError
 from .layout import is_name
 
 HEADER_LIMIT = 16 << 20  # bytes of one JSON file, safetensors header or pickle; LLaMA 70B needs less than 0.2 MB
 DIGITS_LIMIT = 20  # of an integer in JSON: 2**63 has 19
-LFS_POINTER = b"version https://git-lfs"
 HEAD = 512  # bytes at a file's beginning that tell what lies there instead of it
 CONFIG = "config.json"
 TOKENIZER_MODELS = ("tokenizer.model", "tokenizer.json", "vocab.json")  # one of these makes a tokenizer
@@ -57,11 +57,11 @@ def refuse_stand_in(first: bytes, path: str) -> None:
     """
     if not first:
         raise WeightsError(f"{path} is empty; fetch it again.")
-    if first.startswith(LFS_POINTER):
+    if begins_pointer(first):
         raise WeightsError(
             f"{path} is a git-lfs pointer, not the file itself; run git lfs pull in its repository, or fetch it again."
         )
-    if first[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+    if begins_page(first[:HEAD]):
         raise WeightsError(f"{path} is a web page (HTML), not the file itself; read what it says and fetch it again.")
 
 
