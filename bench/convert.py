@@ -1,5 +1,6 @@
 """Convert synthetic LLaMA models with our engine, with FastChat both ways, and copy the same bytes, side by side.
 
+    export PYTHONPATH=$PWD:$PWD/collections
     .testbed/engine-env/bin/python bench/convert.py --sizes 0.25B 1B --runs 3
 
 Every contender is a process of its own, its inputs dropped from the page cache before (posix_fadvise, the same for

@@ -1,5 +1,6 @@
 """The fleet's controller against FastChat's own, beside each other over the same stand-in workers.
 
+    export PYTHONPATH=$PWD:$PWD/collections
     python -m testbed.environment && .testbed/engine-env/bin/python bench/dispatch.py --sizes 8 100 400
 
 Ours runs as the role starts it, FastChat's as people do (``python -m fastchat.serve.controller``). A worker is a port

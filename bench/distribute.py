@@ -1,6 +1,7 @@
 """Time to the last of N hosts, and what the source sends, in network namespaces with shaped links.
 
-    sudo python bench/distribute.py --hosts 1 2 4 8 16 --methods p2p http rsync --mbit 50 --megabytes 100
+    export PYTHONPATH=$PWD:$PWD/collections
+    sudo env PATH=$PATH PYTHONPATH=$PYTHONPATH python bench/distribute.py --hosts 1 2 4 8 16 --methods p2p http rsync
 
 Needs root, iproute2 with the kernel's tbf, aria2 and rsync. Every link carries ``--mbit`` each way. What is timed is
 what the roles run, from the first start of a receiver to the last file whose sha256 was compared.

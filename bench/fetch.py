@@ -1,5 +1,6 @@
 """Our fetch against git-lfs: time, disk and memory, on the same server, the same files, in the same run.
 
+    export PYTHONPATH=$PWD:$PWD/collections
     python bench/fetch.py [--files 4] [--mb 256] [--repeats 3] [--rate 0]
 
 The server is real (giftless and dulwich, from files/locks/lfs-test.txt). With ``--rate`` it is the unit tests'
@@ -22,13 +23,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testbed.paths import IMPORTS
-from tests.support.standin_hub import StandInHub, commit, git
+from tests.support.standin_hub import StandInHub, commit, git, pointer_to
 
 ROOT = Path(__file__).resolve().parents[1]
 
 OURS = """
 import sys
-from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options, fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
 fetch({'url': sys.argv[1], 'revision': 'main'}, sys.argv[2], Options(workers=int(sys.argv[3])))
 """
 QUIET = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": IMPORTS}
@@ -48,11 +50,6 @@ def made(folder: Path, files: int, size: int) -> dict[str, str]:
     return digests
 
 
-def pointer(oid: str, size: int) -> bytes:
-    """Return a git-lfs pointer."""
-    return b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n" % (oid.encode(), size)
-
-
 def environment() -> Path:
     """Return the interpreter of the server's environment, made once."""
     lock = ROOT / "files" / "locks" / "lfs-test.txt"
@@ -69,7 +66,7 @@ def served(place: Path, objects: Path, digests: dict[str, str], size: int, rate:
     """Serve the files as a git-lfs repository; return (URL, how to stop). ``rate`` in bytes/s, 0 for giftless."""
     work = place / "work"
     small = {".gitattributes": b"*.bin filter=lfs diff=lfs merge=lfs -text\n"}
-    commit(work, {**small, **{name: pointer(oid, size) for name, oid in digests.items()}})
+    commit(work, {**small, **{name: pointer_to(oid, size) for name, oid in digests.items()}})
     if rate:
         hub = StandInHub(place)
         hub.rate = rate

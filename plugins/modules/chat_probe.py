@@ -32,7 +32,11 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Ask
-  chat_probe: {api: "http://ctl01:8000/v1", model: m, question: "What is the capital of France?", expect: Paris}
+  fastchat.fleet.chat_probe:
+    api: http://ctl01:8000/v1
+    model: m
+    question: What is the capital of France?
+    expect: Paris
 """
 RETURN = r"""
 fault: {description: "One sentence when an answer is missing, wrong or too long, else ''.", type: str, returned: always}

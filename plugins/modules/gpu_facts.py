@@ -24,7 +24,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Ask
-  gpu_facts:
+  fastchat.fleet.gpu_facts:
   register: found
 """
 RETURN = r"""

@@ -16,7 +16,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Repair the class name of 2023
-  json_patch:
+  fastchat.fleet.json_patch:
     path: /srv/model/tokenizer_config.json
     patch: {tokenizer_class: LlamaTokenizer}
 """
@@ -27,7 +27,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.json_patch import patched
-from ansible_collections.fastchat.fleet.plugins.module_utils.storage.files import PART, json_bytes, write
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.files import PART, json_bytes, sync_folder, write
 
 
 def main():
@@ -47,8 +47,10 @@ def main():
     changes, after = patched(before, module.params["patch"])
     if changes and not module.check_mode:
         write(path + PART, after)
-        # Not the rename of storage: this one keeps the owner, mode and SELinux context of the file that is there.
+        # Not the rename of storage: this one keeps the owner, mode and SELinux context of the file that is there. It
+        # does not write the new name through to the disk, as storage's does, so that is done here.
         module.atomic_move(path + PART, path)
+        sync_folder(os.path.dirname(path) or ".")
     diff = {"before": json_bytes(before).decode("ascii"), "after": after.decode("ascii")}
     module.exit_json(changed=changes, diff=dict(diff, before_header=path, after_header=path))
 

@@ -21,7 +21,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Keep two of each
-  leftovers:
+  fastchat.fleet.leftovers:
 """
 RETURN = r"""
 removed: {description: 'What was removed: what, path, bytes.', type: list, elements: dict, returned: always}
@@ -32,7 +32,7 @@ bytes: {description: Bytes that were freed., type: int, returned: always}
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.leftovers import plan, remove, used_paths
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.leftovers import plan, remove_tree, used_paths
 
 
 def main():
@@ -51,7 +51,7 @@ def main():
         removed, busy = plan(root, weights, keep, module.params["downloads"], used_paths())
         for entry in [] if module.check_mode else removed:
             home = weights if entry["path"].startswith(weights + "/") else root
-            remove(entry["path"], os.path.join(home, "staging"))
+            remove_tree(entry["path"], os.path.join(home, "staging"))
     except (IOError, OSError) as error:
         module.fail_json(msg="%s: %s." % (error.filename, error.strerror))
     lines = "".join("%(what)s %(path)s\n" % entry for entry in removed)

@@ -22,7 +22,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Ask
-  preflight_probe:
+  fastchat.fleet.preflight_probe:
     ports: [21001]
     names: [ctl01]
     disk: [{path: /opt/fastchat, mb: 1500, done: /opt/fastchat/env}]

@@ -39,7 +39,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Two workers
-  service_units:
+  fastchat.fleet.service_units:
     family: fastchat-worker@*.service
     units:
       - name: fastchat-worker@0.service

@@ -21,7 +21,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: The operator has read it on the console
-  ssh_host_key: {host: gpu02, fingerprint: "SHA256:0123…"}
+  fastchat.fleet.ssh_host_key: {host: gpu02, fingerprint: "SHA256:0123…"}
   delegate_to: localhost
 """
 RETURN = r"""

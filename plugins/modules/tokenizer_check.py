@@ -16,7 +16,9 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Compare
-  tokenizer_check: {path: /srv/fastchat/staging/m/target, expect: {bos_token_id: 1, eos_token_id: 2, unk_token_id: 0}}
+  fastchat.fleet.tokenizer_check:
+    path: /srv/fastchat/staging/m/target
+    expect: {bos_token_id: 1, eos_token_id: 2, unk_token_id: 0}
 """
 RETURN = r""" # """
 

@@ -21,7 +21,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Ask
-  unit_facts:
+  fastchat.fleet.unit_facts:
   register: found
 """
 RETURN = r"""

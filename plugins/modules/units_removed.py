@@ -18,7 +18,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Take the workers away
-  units_removed: {families: [fastchat-probe.*, "fastchat-worker@*"]}
+  fastchat.fleet.units_removed: {families: [fastchat-probe.*, "fastchat-worker@*"]}
 """
 RETURN = r"""
 removed: {description: Names of the units., type: list, elements: str, returned: always}

@@ -27,7 +27,11 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Wait for the last byte
-  weights_receive: {work: /srv/fastchat/staging/m/receive, state: complete, digest: 0f3a, manifest: {files: {}}}
+  fastchat.fleet.weights_receive:
+    work: /srv/fastchat/staging/m/receive
+    state: complete
+    digest: 0f3a
+    manifest: {files: {}}
 """
 RETURN = r"""
 source: {description: Where the files are., type: str, returned: always}

@@ -37,7 +37,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Is it published?
-  weights_release: {root: /srv/fastchat/models/m, digest: 0f3a}
+  fastchat.fleet.weights_release: {root: /srv/fastchat/models/m, digest: 0f3a}
 """
 RETURN = r"""
 published: {description: Whether the release is whole and current., type: bool, returned: unless rolled back or pruned}

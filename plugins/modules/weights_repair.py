@@ -34,7 +34,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Repair one file
-  weights_repair:
+  fastchat.fleet.weights_repair:
     root: /srv/fastchat/models/m
     digest: 0f3a
     damaged: [tokenizer.json]
@@ -52,9 +52,10 @@ reason: {description: Why everything must be made again; one sentence., type: st
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options
 from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.errors import FetchError
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, WeightsError, repair, summary
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, repair, summary
+from ansible_collections.fastchat.fleet.plugins.module_utils.tensors.errors import WeightsError
 
 
 def main():

@@ -23,7 +23,7 @@ author: [fastchat-fleet]
 """
 EXAMPLES = r"""
 - name: Send the release to two hosts
-  weights_serve:
+  fastchat.fleet.weights_serve:
     root: /srv/fastchat/models/m
     work: /srv/fastchat/staging/m/serve
     state: started

@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import models
 import pytest
 import torch
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.engine import convert
-from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import Options, fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.engine import fetch
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
 from ansible_collections.fastchat.fleet.plugins.module_utils.release import manifest as weights_release
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.publish import publish
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, patch, repair, summary
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage import locks
 
 from testbed.paths import IMPORTS
 from tests.support.standin_hub import git, served
@@ -218,8 +221,9 @@ def test_downloads_that_were_kept_are_used(tmp_path, hub):
 
 CHILD = """
 import json, sys
+from ansible_collections.fastchat.fleet.plugins.module_utils.fetch.options import Options
 from ansible_collections.fastchat.fleet.plugins.module_utils.release import manifest as weights_release
-from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, Options, repair
+from ansible_collections.fastchat.fleet.plugins.module_utils.release.repair import Job, repair
 job = Job(*json.loads(sys.argv[1]))
 print("go", flush=True)
 bad = weights_release.damaged(job.release, weights_release.read_json(job.release + "/manifest.json"), full=True)
@@ -265,3 +269,22 @@ def test_what_an_orphan_repaired_meanwhile_is_left_alone(tmp_path, hub):
     found = repair(case.job, ["model-00001-of-00004.safetensors"], QUICK)
     assert found["repaired"] and found["made"] == [] and hub.seen == []
     assert summary(found) == "Made again: nothing; fetched 0 bytes (no file of weights)."
+
+
+def test_a_run_that_waited_for_one_that_removed_its_directory_ends_well(tmp_path, hub):
+    case = Case(tmp_path, hub, ["base", "delta"])
+    work = Path(case.job.work)
+    work.mkdir(parents=True)
+
+    def waiting():
+        opened = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
+        return opened.count(os.path.realpath(work)) > 1
+
+    with ThreadPoolExecutor() as pool:
+        with locks.held(str(work)):
+            run = pool.submit(repair, case.job, ["model-00001-of-00004.safetensors"], QUICK)
+            while not waiting() and not run.done():
+                time.sleep(0.05)
+            work.rmdir()
+        assert run.result(timeout=60)["repaired"]
+    assert content(case.release) == case.was and not work.exists()

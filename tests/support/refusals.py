@@ -27,4 +27,4 @@ def not_converted(tmp_path, base, delta, *words):
 
 def tensors_in(folder):
     """Return {name: Tensor} of a model directory."""
-    return read_headers(read_folder(str(folder), {}))
+    return read_headers(read_folder(str(folder), ()))

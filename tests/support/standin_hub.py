@@ -26,8 +26,12 @@ def content_of(seed: int, size: int) -> bytes:
 
 def pointer_of(data: bytes) -> bytes:
     """Return the git-lfs pointer of an object."""
-    oid = hashlib.sha256(data).hexdigest()
-    return b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n" % (oid.encode(), len(data))
+    return pointer_to(hashlib.sha256(data).hexdigest(), len(data))
+
+
+def pointer_to(oid: str, size: int) -> bytes:
+    """Return the git-lfs pointer to the object that has this sha256 and size in bytes."""
+    return b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n" % (oid.encode(), size)
 
 
 def git(folder: Path, *arguments: str) -> str:

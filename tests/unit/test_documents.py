@@ -1,9 +1,11 @@
-"""Every link of the documents leads to something that exists."""
+"""Every link of the documents leads to something that exists. Every example of a module uses its full name."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from testbed.paths import CLONE
 from tests.support.sentences import no_faults
@@ -16,6 +18,7 @@ DOCUMENTS = sorted(
         *CLONE.glob("collections/*/*/*/README.md"),
     ]
 )
+MODULES = sorted((CLONE / "plugins" / "modules").glob("*.py"))
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
@@ -43,3 +46,10 @@ def test_each_playbook_for_operators_has_a_page_that_the_index_leads_to():
     )
     pages = {path.name for path in (CLONE / "docs" / "operations").glob("*.md")}
     assert pages == set(re.findall(r"\(operations/([a-z_]+\.md)\)", index))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_the_examples_of_a_module_call_it_by_its_full_name(module):
+    said = [node for node in ast.parse(module.read_text(encoding="utf-8")).body if isinstance(node, ast.Assign)]
+    (examples,) = (ast.literal_eval(node.value) for node in said if ast.unparse(node.targets[0]) == "EXAMPLES")
+    assert all(f"fastchat.fleet.{module.stem}" in task for task in yaml.safe_load(examples))

@@ -141,9 +141,9 @@ def test_bytes_are_those_that_come_back(tmp_path):
 
 def test_what_is_removed_loses_its_name_first_and_leaves_no_staging(host):
     staging = host.root / "staging"
-    leftovers.remove(str(host.root / "envs/cpu-a"), str(staging))
+    leftovers.remove_tree(str(host.root / "envs/cpu-a"), str(staging))
     assert not (host.root / "envs/cpu-a").exists() and not staging.exists()
     staging.mkdir()
     (staging / "uv").touch()
-    leftovers.remove(str(staging / "uv"), str(staging))
+    leftovers.remove_tree(str(staging / "uv"), str(staging))
     assert not staging.exists()

@@ -151,12 +151,12 @@ def ensure(  # noqa: PLR0917 (the module passes them all)
             "%s absent on this machine, wanted to bundle packages of %s: install them, or make the bundle on Debian."
             % (" and ".join(absent) + (" is" if len(absent) == 1 else " are"), system["name"])
         )
-    system = with_sources(system)
+    # As the operator gave it: the addresses of this machine's apt may have a login, and hosts read what lies in dest.
     request = request_text(system, packages)
     size = 0 if refresh else complete(dest, request)
     if size:
         return {"changed": False, "bytes_fetched": 0, "bytes_linked": 0, "bytes_total": size}
-    wanted = found_near(closure(system, packages), near)
+    wanted = found_near(closure(with_sources(system), packages), near)
     done = fill_folder(wanted, dest, check_mode)
     if not check_mode:
         index = "\n".join(stanza(dest, item.name, item.sha256) for item in wanted)

@@ -1,8 +1,8 @@
 """A repository of RPMs with all that they depend on. Python >= 3.6, on a control node with dnf 4 and createrepo_c.
 
-dnf chooses in an empty root, so its choice is enough on any host of that release. The
-packages keep their publishers' signatures, which are checked here against keys of known fingerprint, and again by each
-host, which gets the same keys.
+dnf chooses in an empty root, so its choice is enough on any host of that release. The packages keep their publishers'
+signatures, which are checked here against keys of known fingerprint. Each host gets the same keys and checks the
+signatures again.
 """
 
 import ast
@@ -159,15 +159,14 @@ def check_signatures(folder: str, names: List[str], keys: Dict[str, str]) -> Non
                 )
 
 
-def rpms_in(folder: str) -> Dict[str, str]:
-    """Return {name: sha256} of a directory's packages."""
-    names = sorted(name for name in os.listdir(folder) if name.endswith(".rpm"))
-    return {name: sha256_of(os.path.join(folder, name)) for name in names}
+def rpm_names(folder: str) -> List[str]:
+    """Return the names of a directory's packages, without reading them."""
+    return sorted(name for name in os.listdir(folder) if name.endswith(".rpm"))
 
 
 def described(folder: str) -> Dict[str, str]:
     """Return {relative name: sha256} of what makes a repository: packages, keys, metadata."""
-    found = rpms_in(folder)
+    found = {name: sha256_of(os.path.join(folder, name)) for name in rpm_names(folder)}
     for part in (KEYS, "repodata"):
         for name in sorted(os.listdir(os.path.join(folder, part))):
             found["%s/%s" % (part, name)] = sha256_of(os.path.join(folder, part, name))
@@ -186,7 +185,7 @@ def recorded(folder: str) -> Dict[str, Any]:
 
 def size_of(folder: str) -> int:
     """Return the bytes of a directory's packages."""
-    return sum(os.path.getsize(os.path.join(folder, name)) for name in rpms_in(folder))
+    return sum(os.path.getsize(os.path.join(folder, name)) for name in rpm_names(folder))
 
 
 def ensure(  # noqa: PLR0917 (the module passes them all)
@@ -238,7 +237,7 @@ def arrange(dest: str, names: set, keys: Dict[str, str]) -> bool:
     os.makedirs(os.path.join(dest, KEYS), exist_ok=True)
     for name, text in keys.items():
         changed = write(os.path.join(dest, KEYS, name + ".asc"), text) or changed
-    strangers = [os.path.join(dest, name) for name in rpms_in(dest) if name not in names]
+    strangers = [os.path.join(dest, name) for name in rpm_names(dest) if name not in names]
     strangers += [os.path.join(dest, KEYS, n) for n in os.listdir(os.path.join(dest, KEYS)) if n[:-4] not in keys]
     for path in strangers:
         storage.remove(path)

@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 from ..tensors.errors import WeightsError
 from ..tensors.files import (
     CONFIG,
-    HEADER_LIMIT,
     TOKENIZER_FILES,
-    TOKENIZER_LIMIT,
     TOKENIZER_MODELS,
     Folder,
     read_folder,
@@ -23,7 +21,7 @@ from ..tensors.layout import Tensor
 from ..tensors.model import read_headers
 
 GENERATION_CONFIG = "generation_config.json"
-SMALL = {CONFIG: HEADER_LIMIT, GENERATION_CONFIG: HEADER_LIMIT, **dict.fromkeys(TOKENIZER_FILES, TOKENIZER_LIMIT)}
+SMALL = (CONFIG, GENERATION_CONFIG, *TOKENIZER_FILES)
 
 
 class Model(NamedTuple):
@@ -57,8 +55,8 @@ def read_sources(
     With ``wanted``, only those tensors are there, and only the shards that hold them need exist. With ``links``, only
     these files of a whole model are there, and their headers are not read. Raises WeightsError.
     """
-    base_reads = [GENERATION_CONFIG, *([CONFIG] if wanted is None or wanted else [])] if delta_dir else SMALL
-    folders = [read_folder(base_dir, {name: SMALL[name] for name in base_reads}, wanted, links)]
+    of_base = (GENERATION_CONFIG, CONFIG) if wanted is None or wanted else (GENERATION_CONFIG,)
+    folders = [read_folder(base_dir, of_base if delta_dir else SMALL, wanted, links)]
     if delta_dir:
         folders.append(read_folder(delta_dir, SMALL, wanted))
     models = [Model(folder, read_headers(folder, wanted) if folder.format and not links else {}) for folder in folders]

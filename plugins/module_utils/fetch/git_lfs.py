@@ -9,13 +9,13 @@ import shutil
 import tempfile
 from typing import Any, Dict, Iterator, Tuple
 
+from ..storage.stand_ins import POINTER_LIMIT
 from .errors import FetchError
 from .git_remote import Git
 from .http_client import Client, basic, login_in, netrc_login
 from .items import Item, Listing, Source
 from .lfs_batch import Batch, pointer_in
 from .options import Options
-from .stand_ins import POINTER_LIMIT
 
 
 def listing(git: Git, client: Client, revision: str, commit: str) -> Listing:

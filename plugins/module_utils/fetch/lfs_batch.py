@@ -11,9 +11,9 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from ..storage.stand_ins import begins_pointer
 from .errors import Denied, FetchError, Missing
 from .http_client import Client, text_of, whole_of
-from .stand_ins import POINTER_START
 from .urls import origin, public
 
 MEDIA = "application/vnd.git-lfs+json"
@@ -29,7 +29,7 @@ class Pointer(NamedTuple):
 
 def pointer_in(text: bytes, name: str) -> Optional[Pointer]:
     """Return the pointer that a file's content is, None for other content; raises FetchError when it is malformed."""
-    if not text.startswith(POINTER_START):
+    if not begins_pointer(text):
         return None
     oid = re.search(rb"^oid sha256:([0-9a-f]{64})$", text, re.MULTILINE)
     size = re.search(rb"^size (\d{1,18})$", text, re.MULTILINE)

@@ -6,11 +6,11 @@ import stat
 from typing import Any, Dict, Iterator, List, Tuple
 
 from ..storage.files import PART
+from ..storage.stand_ins import is_pointer
 from .errors import FetchError
 from .items import Item, Listing, Source
 from .names import STATE
 from .options import Options
-from .stand_ins import is_pointer
 
 LINKED_FROM = 1 << 20  # bytes; smaller files are copied, since configurations are patched where they lie
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from ..storage.digests import BLOCK
 from ..storage.files import PART, remove, rename, sync_file
+from ..storage.stand_ins import is_page, is_pointer
 from .errors import FetchError, Transient
 from .http_client import backoff, reason_of
 from .items import Digest, Item, digest_file
 from .names import path_below
 from .options import Options
 from .progress import Progress
-from .stand_ins import is_page, is_pointer
 from .state import plain_file
 
 WORTH_A_RETRY = 1 << 20  # bytes; an attempt that brought so many does not count as failed

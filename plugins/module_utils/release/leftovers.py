@@ -104,7 +104,7 @@ def old_pythons(root, gone):
     return [path for path in pythons if not any(home.startswith(path + "/") for home in homes)]
 
 
-def staging_of(root, weights, downloads):
+def staging_leftovers(root, weights, downloads):
     """Return the staging directories, without downloads that are kept on purpose."""
     found = sorted(glob.glob(os.path.join(root, "staging", "*"))) if not is_held(os.path.join(root, ".lock")) else []
     if not downloads and not is_held(os.path.join(weights, ".lock")):
@@ -116,7 +116,7 @@ def plan(root, weights, keep, downloads, used):
     """Return ([what can be removed], [what a process still uses]) as lists of {path, what, bytes}."""
     wanted = [("environment", path) for path in old_environments(root, keep)]
     wanted += [("release", path) for path in old_releases(weights, keep)]
-    wanted += [("staging", path) for path in staging_of(root, weights, downloads)]
+    wanted += [("staging", path) for path in staging_leftovers(root, weights, downloads)]
     stays = [path for _what, path in wanted if is_used(path, used)]
     gone = [path for _what, path in wanted if path not in stays]
     wanted += [("interpreter", path) for path in old_pythons(root, gone)]
@@ -125,7 +125,7 @@ def plan(root, weights, keep, downloads, used):
     return [entry for entry in entries if entry not in busy], busy
 
 
-def remove(path, staging):
+def remove_tree(path, staging):
     """Remove a path. It is renamed first, so that nobody finds it half removed. An empty staging is removed too."""
     aside = path
     if os.path.dirname(path) != staging:

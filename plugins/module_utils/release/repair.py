@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 from ..convert.engine import convert
 from ..convert.plan import Part
-from ..fetch.engine import Options, fetch, locked
+from ..fetch.engine import fetch, locked
+from ..fetch.options import Options
 from ..fetch.space import human
 from ..storage.digests import sha256_of
 from ..storage.files import write
 from ..tensors.errors import WeightsError
-from ..tensors.files import BIN_INDEX, MODEL_FILES, SAFETENSORS_INDEX, read_json, read_weight_map
+from ..tensors.files import INDEXES, MODEL_FILES, read_json, read_weight_map
 from ..tensors.model import read_tensors
 from .json_patch import patched
 from .manifest import MANIFEST
@@ -114,7 +115,7 @@ def needed(
         if strange := sorted(set(shards) - set(sources[first][1])):
             raise EverythingError(f"The source has no {strange[0]}.")
         return Part(dict.fromkeys(shards, []), linked=True), {first: shards}
-    index = SAFETENSORS_INDEX if output == "safetensors" else BIN_INDEX
+    index = INDEXES[output]
     if shards and index not in files:
         raise EverythingError(f"{shards[0]} is the only file of weights, and made from all of them.")
     tensors = tensors_of(release, shards, "" if index in bad else index) if shards else {}
@@ -163,7 +164,8 @@ def repair(job: Job, damaged: list[str], options: Options) -> dict[str, Any]:
             found.update(repaired=True, made=bad)
         except EverythingError as error:
             found["reason"] = f"{error} So everything is fetched and made again."
-        shutil.rmtree(job.work)
+        # A run that waited may hold a directory that the one before it has removed already.
+        shutil.rmtree(job.work, ignore_errors=True)
     return found
 
 

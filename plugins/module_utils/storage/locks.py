@@ -12,6 +12,7 @@ import time
 
 BUSY = (errno.EAGAIN, errno.EACCES)
 POLL = 0.2  # seconds
+clock = getattr(time, "monotonic", time.time)  # Python 2.7 has only the wall clock
 
 
 class Busy(Exception):
@@ -20,7 +21,7 @@ class Busy(Exception):
 
 def taken(descriptor, wait):
     """Take the lock of an open file within ``wait`` seconds; return False on a file system that has no locks."""
-    end = time.time() + wait
+    end = clock() + wait
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -28,7 +29,7 @@ def taken(descriptor, wait):
         except (IOError, OSError) as error:
             if error.errno not in BUSY:
                 return False
-        if time.time() >= end:
+        if clock() >= end:
             raise Busy()
         time.sleep(POLL)
 
@@ -49,11 +50,14 @@ def held(path, wait=0.0):
 
 
 def is_held(path):
-    """Return whether another process holds the lock of a file, which may be absent."""
+    """Return whether another process holds the lock of a file, which may be absent; True where nobody can tell."""
     try:
-        with held(path):
-            return False
-    except Busy:
-        return True
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except OSError:
         return False
+    try:
+        return not taken(descriptor, 0.0)
+    except Busy:
+        return True
+    finally:
+        os.close(descriptor)

@@ -7,12 +7,12 @@ import os
 import stat
 from typing import Any, NamedTuple
 
+from ..storage.stand_ins import begins_page, begins_pointer
 from .errors import WeightsError
 from .layout import is_name
 
 HEADER_LIMIT = 16 << 20  # bytes of one JSON file, safetensors header or pickle; LLaMA 70B needs less than 0.2 MB
 DIGITS_LIMIT = 20  # of an integer in JSON: 2**63 has 19
-LFS_POINTER = b"version https://git-lfs"
 HEAD = 512  # bytes at a file's beginning that tell what lies there instead of it
 CONFIG = "config.json"
 TOKENIZER_MODELS = ("tokenizer.model", "tokenizer.json", "vocab.json")  # one of these makes a tokenizer
@@ -57,11 +57,11 @@ def refuse_stand_in(first: bytes, path: str) -> None:
     """
     if not first:
         raise WeightsError(f"{path} is empty; fetch it again.")
-    if first.startswith(LFS_POINTER):
+    if begins_pointer(first):
         raise WeightsError(
             f"{path} is a git-lfs pointer, not the file itself; run git lfs pull in its repository, or fetch it again."
         )
-    if first[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+    if begins_page(first[:HEAD]):
         raise WeightsError(f"{path} is a web page (HTML), not the file itself; read what it says and fetch it again.")
 
 
@@ -152,11 +152,13 @@ def read_json(folder: str, name: str) -> dict[str, Any]:
     return parse_json(read_small(folder, name), os.path.realpath(os.path.join(folder, name)))
 
 
-def check_small_files(folder: str) -> None:
-    """Refuse a model directory in which something else lies where a file of the tokenizer or a JSON file should be.
+def checked_small_files(folder: str) -> dict[str, bytes]:
+    """Return {name: content} of a model directory's JSON files and files of the tokenizer.
 
-    All of them are looked at, also those that nobody asked for: one of them tells that a fetch went wrong.
+    Raises WeightsError where something else lies in the place of one. All of them are looked at, also those that nobody
+    asked for: one of them tells that a fetch went wrong.
     """
+    found = {}
     for name in sorted(os.listdir(folder)):
         is_json = name.endswith(".json") and not name.startswith(".")  # what a fetch notes is hidden
         if is_json or name in TOKENIZER_FILES:
@@ -165,6 +167,8 @@ def check_small_files(folder: str) -> None:
             refuse_stand_in(data, path)
             if is_json:
                 load_json(data, path)
+            found[name] = data
+    return found
 
 
 def found_format(folder: str) -> tuple[str, str]:
@@ -193,23 +197,21 @@ def weight_map_of(text: bytes, folder: str, index: str) -> dict[str, str]:
 
 
 def read_folder(
-    folder: str, small: dict[str, int], wanted: frozenset[str] | None = None, links: tuple[str, ...] = ()
+    folder: str, small: tuple[str, ...], wanted: frozenset[str] | None = None, links: tuple[str, ...] = ()
 ) -> Folder:
     """Return what a model directory holds besides tensors; the weights must be there, the ``small`` files need not.
 
-    ``small`` is {name: most bytes} of other files to read. With ``wanted``, only the shards that hold those tensors
-    need be there; none are looked for when it is empty. With ``links``, only these files of weights are. Raises
-    WeightsError.
+    ``small`` names the JSON files and the files of the tokenizer that are returned. With ``wanted``, only the shards
+    that hold those tensors need be there; none are looked for when it is empty. With ``links``, only these files of
+    weights are. Raises WeightsError.
     """
-    if os.path.isdir(folder):
-        check_small_files(folder)
-    read = {name: read_small_if_there(folder, name, limit) for name, limit in small.items()}
-    there = {name: data for name, data in read.items() if data is not None}
+    read = checked_small_files(folder) if os.path.isdir(folder) else {}
+    there = {name: read[name] for name in small if name in read}
     config = parse_json(there.pop(CONFIG), os.path.join(folder, CONFIG)) if CONFIG in there else None
     if not links and wanted is not None and not wanted:
         return Folder(folder, "", config, {}, None, None, there)
     name, kind = found_format(folder)
-    index = read_small(folder, name) if name.endswith(".json") else None
+    index = read[name] if name.endswith(".json") else None
     weight_map = weight_map_of(index, folder, name) if index is not None and not links else None
     if links:
         used = set(links)

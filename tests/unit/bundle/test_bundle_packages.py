@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import debs as bundle_debs
 from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import manifest as bundle_manifest
 from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import rpms as bundle_rpms
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.files import BundleFile
 from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.manifest import BundleError
 from ansible_collections.fastchat.fleet.plugins.module_utils.storage.digests import sha256_of
 
@@ -21,18 +22,23 @@ CENTOS = {
 }
 
 
-@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-deb on this machine")
-def test_the_index_is_signed_and_a_changed_one_is_refused_by_gpgv(tmp_path):
-    """As apt checks it: InRelease by the key, the index by InRelease's sha256, the package by the index's."""
-    tree, repository = tmp_path / "tree", tmp_path / "repository"
+def made(tree, repository):
+    """Build the package hello in a repository; return its sha256."""
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN").chmod(0o755)
     control = "Package: hello\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: says nothing\n"
     (tree / "DEBIAN" / "control").write_text(control)
     repository.mkdir()
     subprocess.run(["dpkg-deb", "--build", str(tree), str(repository / "hello_1_all.deb")], check=True)
+    return sha256_of(str(repository / "hello_1_all.deb"))
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-deb on this machine")
+def test_the_index_is_signed_and_a_changed_one_is_refused_by_gpgv(tmp_path):
+    """As apt checks it: InRelease by the key, the index by InRelease's sha256, the package by the index's."""
+    repository = tmp_path / "repository"
+    digest = made(tmp_path / "tree", repository)
     system = {"name": "debian12", "architecture": "amd64"}
-    digest = sha256_of(str(repository / "hello_1_all.deb"))
     bundle_manifest.write(str(repository / "Packages"), bundle_debs.stanza(str(repository), "hello_1_all.deb", digest))
     bundle_debs.sign(str(repository), system)
     bundle_manifest.write(str(repository / "request.json"), bundle_debs.request_text(system, ["hello"]))
@@ -48,6 +54,30 @@ def test_the_index_is_signed_and_a_changed_one_is_refused_by_gpgv(tmp_path):
     assert subprocess.run(check, capture_output=True, check=False).returncode != 0
     (repository / "hello_1_all.deb").write_bytes(b"bad")
     assert bundle_debs.complete(str(repository), bundle_debs.request_text(system, ["hello"])) == 0
+
+
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt on this machine")
+def test_addresses_of_this_machine_s_apt_stay_out_of_the_bundle(tmp_path, monkeypatch):
+    """They may have a login. When they change, a whole bundle stays as it is, and no archive is asked."""
+    digest, asked = made(tmp_path / "tree", tmp_path / "near"), []
+    addresses = ["https://user:secret@mirror/debian bookworm main"]
+
+    def closure(system, packages):
+        asked.append(system["sources"])
+        return [BundleFile("hello_1_all.deb", digest, "https://user:secret@mirror/debian/hello_1_all.deb")]
+
+    monkeypatch.setattr(bundle_debs, "with_sources", lambda system: {**system, "sources": list(addresses)})
+    monkeypatch.setattr(bundle_debs, "closure", closure)
+    system = {"name": "debian12", "architecture": "amd64", "keyring": "/k.gpg", "suites": ["bookworm main"]}
+    arguments = (system, ["hello"], str(tmp_path / "bundle"), [str(tmp_path / "near")], False)
+    assert bundle_debs.ensure(*arguments)["changed"]
+    assert asked == [addresses]
+    assert json.loads((tmp_path / "bundle" / "request.json").read_text()) == {"packages": ["hello"], "system": system}
+    texts = [path.read_bytes() for path in (tmp_path / "bundle").rglob("*") if path.is_file()]
+    assert len(texts) >= 5 and not any(b"secret" in text or b"mirror" in text for text in texts)
+    addresses[0] = "https://elsewhere/debian bookworm main"
+    assert not bundle_debs.ensure(*arguments)["changed"]
+    assert len(asked) == 1
 
 
 def test_what_dnf_says_of_its_choice_is_read_with_its_sha256():

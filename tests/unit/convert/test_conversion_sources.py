@@ -1,6 +1,9 @@
 """Every file of a source is looked at before anything is written: what lies in its place is named, and what to do."""
 
+import builtins
 import json
+import os
+from collections import Counter
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.convert.sources import read_sources
@@ -75,3 +78,20 @@ def test_a_shard_that_is_linked_without_reading_its_header_is_looked_at(tmp_path
     (whole / SHARDED[1]).write_bytes(POINTER)
     with pytest.raises(WeightsError, match="is a git-lfs pointer"):
         read_sources(str(whole), None, links=(SHARDED[1],))
+
+
+def test_each_small_file_is_read_once(tmp_path, monkeypatch):
+    whole, opened, real = forge.model(tmp_path / "whole", shards=2), Counter(), open
+    (whole / "trainer_state.json").write_text("{}")
+
+    def noted(path, *arguments, **options):
+        opened[os.path.basename(os.fspath(path))] += 1
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "open", noted)
+    found = read_sources(str(whole), None)
+    monkeypatch.undo()
+    assert opened == dict.fromkeys([path.name for path in whole.iterdir() if path.suffix != ".safetensors"], 1)
+    assert found.config == json.loads((whole / "config.json").read_text())
+    assert found.base.folder.index == (whole / SHARDED[0]).read_bytes()
+    assert found.small and all(data == (whole / name).read_bytes() for name, data in found.small.items())

@@ -1,5 +1,7 @@
 """Locks between processes."""
 
+import errno
+import fcntl
 import subprocess
 
 import pytest
@@ -23,3 +25,21 @@ def test_a_link_is_not_locked(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(OSError, match="link"), locks.held(str(tmp_path / "link")):
         pass
+
+
+def test_where_nobody_can_tell_a_lock_counts_as_held(tmp_path, monkeypatch):
+    def refused(_descriptor, _operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    assert locks.is_held(str(tmp_path))
+    assert not locks.is_held(str(tmp_path / "absent"))
+    with locks.held(str(tmp_path)):
+        pass  # such a file system is used without a lock
+
+
+def test_a_lock_is_seen_through_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert not locks.is_held(str(tmp_path / "link"))
+    with locks.held(str(tmp_path)):
+        assert locks.is_held(str(tmp_path / "link"))
