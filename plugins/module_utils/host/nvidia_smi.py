@@ -191,7 +191,8 @@ def facts_of(text, capabilities=()):
     A GPU that is lost is among them, at its place, so that the others keep their numbers. ``capabilities`` is described
     at capability_of.
     """
-    root = tree_of(text)
+    # What is said of a lost GPU is no section: "GPU 0000:3B:00.0: GPU is lost" only begins like one.
+    root = tree_of("\n".join(line for line in text.splitlines() if not lost_of(line)))
     gpus = [
         gpu_of(key[4:].partition(" #")[0].upper(), root[key], capabilities)
         for key in root
