@@ -127,9 +127,9 @@ def verdicts_of(tree):
     action = leaf(tree, "gpu recovery action")
     found = ["GPU Recovery Action: %s" % action] if action and action.lower() != "none" else []
     for section in ("gpu reset status", "reset status"):
-        for key, words in (("reset required", "Reset Required"), ("drain and reset recommended", "Drain and Reset")):
-            if switch(leaf(tree, section, key)):
-                found.append("%s: Yes" % (words if key == "reset required" else words + " Recommended"))
+        for words in ("Reset Required", "Drain and Reset Recommended"):
+            if switch(leaf(tree, section, words.lower())):
+                found.append("%s: Yes" % words)
     return found
 
 
