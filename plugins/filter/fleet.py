@@ -17,11 +17,6 @@ def dict_kept(whole: dict, names: list[str]) -> dict:
     return {name: whole[name] for name in names}
 
 
-def file_text(path: str) -> str:
-    """Return the text of a file on the control node."""
-    return Path(path).read_text()
-
-
 @cache
 def known_variables(roles: Path) -> dict[str, set[str]]:
     """Return {role: its public variables} from the argument specs below a directory of roles."""
@@ -59,9 +54,7 @@ class FilterModule:
             "api_url": api_url,
             "controller_url": controller_url,
             "dict_kept": dict_kept,
-            "file_text": file_text,
             "input_digest": digest_of,
-            "inventory_faults": inventory_faults,
             "inventory_report": inventory_report,
             "preflight_faults": preflight_faults,
         }
