@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.recordings import changed
+from tests.support.plans import RECORDED
+from tests.support.recordings import changed, recorded
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
-FAULT = yaml.safe_load((RECORDED / "faults.yml").read_text())[0]
+FAULT = yaml.safe_load(recorded("faults.yml"))[0]
 
 
 def standin(folder, **files):
@@ -39,9 +39,9 @@ def python_of(folder, version):
 def fleet(tmp_path_factory):
     """Return a function that runs the playbook: (exit status, output, {host: verdict})."""
     folder = tmp_path_factory.mktemp("fleet")
-    eight = (RECORDED / "v100-sxm2-16gb-x8_550.127.05.txt").read_text()
-    old = (RECORDED / "v100-sxm2-32gb_418.67.txt").read_text()
-    topo = (RECORDED / "topo_v100-sxm2-x8_440.33.01.txt").read_text()
+    eight = recorded("v100-sxm2-16gb-x8_550.127.05.txt")
+    old = recorded("v100-sxm2-32gb_418.67.txt")
+    topo = recorded("topo_v100-sxm2-x8_440.33.01.txt")
     smi = {
         "gpu01": standin(folder / "gpu01", q=eight, topo=topo),
         "gpu02": standin(folder / "gpu02", fault=FAULT["text"], status=str(FAULT["rc"])),
@@ -134,7 +134,7 @@ def test_the_plan_is_printed_below_the_table_and_told_as_json(checked):
 
 
 def test_cards_in_trouble_and_a_small_one_are_named_below_the_table_and_the_others_serve(fleet, tmp_path):
-    text = (RECORDED / "v100-sxm2-16gb-x8_550.127.05.txt").read_text()
+    text = recorded("v100-sxm2-16gb-x8_550.127.05.txt")
     for keys, value in ((("Product Name",), "Quadro K620"), (("FB Memory Usage", "Total"), "2048 MiB")):
         text = changed(text, 0, keys, value)
     text = changed(text, 3, ("FB Memory Usage", "Total"), "Unknown Error")
