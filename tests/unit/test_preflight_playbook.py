@@ -216,3 +216,13 @@ def test_impossible_wishes_are_refused(fleet, variables, sentences):
     assert status != 0
     for sentence in sentences:
         assert sentence in output, output
+
+
+def test_an_environment_with_a_wrong_key_is_refused_before_a_host_is_asked(fleet, tmp_path):
+    files = tmp_path / "files"
+    shutil.copytree(ROOT / "files", files)
+    with (files / "environments" / "web.yml").open("a") as stream:
+        stream.write("lokc: web\n")
+    status, output, said = fleet("--limit=gpu01", "-e", json.dumps({"fleet_files": str(files)}))
+    assert status != 0 and said == {}
+    assert "The inventory can not be used: web.lokc is unknown, " in output
