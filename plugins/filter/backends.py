@@ -1,10 +1,6 @@
 """Filters of the backends: which one serves a model, and which options vLLM does not support."""
 
-from ansible_collections.fastchat.fleet.plugins.module_utils.workers.vllm import (
-    backend_faults,
-    backend_of,
-    vllm_command,
-)
+from ansible_collections.fastchat.fleet.plugins.module_utils.workers.vllm import backend_faults, backend_of
 
 
 class FilterModule:
@@ -12,4 +8,4 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"backend_faults": backend_faults, "backend_of": backend_of, "vllm_command": vllm_command}
+        return {"backend_faults": backend_faults, "backend_of": backend_of}

@@ -1,7 +1,5 @@
 """Filters of the fleet: they read the project's files, what they say is in module_utils/fleet."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -11,21 +9,12 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.fleet import invent
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.addresses import api_url, controller_url
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.sentences import counted
-
-
-def input_digest(inputs: dict) -> str:
-    """Return 12 hexadecimal digits of the sha256 over inputs as canonical JSON (sorted keys)."""
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+from ansible_collections.fastchat.fleet.plugins.module_utils.units.settings import digest_of
 
 
 def dict_kept(whole: dict, names: list[str]) -> dict:
     """Return a copy of a dict with only these keys."""
     return {name: whole[name] for name in names}
-
-
-def file_text(path: str) -> str:
-    """Return the text of a file on the control node."""
-    return Path(path).read_text()
 
 
 @cache
@@ -65,9 +54,7 @@ class FilterModule:
             "api_url": api_url,
             "controller_url": controller_url,
             "dict_kept": dict_kept,
-            "file_text": file_text,
-            "input_digest": input_digest,
-            "inventory_faults": inventory_faults,
+            "input_digest": digest_of,
             "inventory_report": inventory_report,
             "preflight_faults": preflight_faults,
         }

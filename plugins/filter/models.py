@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import yaml
-from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.models import model_faults, unpinned
+from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.models import model_faults
 
 
 def models_faults(names: list[str], folder: str) -> list[str]:
@@ -24,4 +24,4 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"model_faults": model_faults, "models_faults": models_faults, "model_unpinned": unpinned}
+        return {"models_faults": models_faults}

@@ -19,10 +19,7 @@ def program_files(programs: list[str], root: str) -> list[dict[str, str]]:
 
 def program_texts(programs: list[str], root: str) -> dict[str, str]:
     """Return {name: text} of the files of programs below the folder ``root``; AnsibleFilterError as for a typo."""
-    try:
-        return of_programs.program_texts(programs, root)
-    except ValueError as error:
-        raise AnsibleFilterError(str(error)) from error
+    return {file["name"]: Path(file["source"]).read_text() for file in program_files(programs, root)}
 
 
 def unit_settings(unit: dict[str, Any], template: str, root: str, targets: dict[str, str]) -> dict[str, Any]:

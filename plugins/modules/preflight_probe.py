@@ -48,8 +48,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.probe import (
     free_mb,
     glibc,
     listeners,
-    python_fault,
-    python_version,
+    python_answer,
     used_mb,
 )
 
@@ -107,14 +106,14 @@ def main():
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     asked = module.params
-    versions = dict((path, python_version(path)) for path in asked["pythons"])
+    answers = dict((path, python_answer(path)) for path in asked["pythons"])
     module.exit_json(
         changed=False,
         taken=taken(asked["ports"]),
         unknown=[name for name in asked["names"] if not address_of(name)],
         disk=space(asked["disk"]),
-        pythons=versions,
-        python_faults=dict((path, python_fault(path)) for path, version in versions.items() if not version),
+        pythons=dict((path, version) for path, (version, _fault) in answers.items()),
+        python_faults=dict((path, fault) for path, (version, fault) in answers.items() if not version),
         glibc=glibc(),
         clock=int(time.time()),
     )

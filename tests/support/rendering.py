@@ -18,6 +18,7 @@ from ansible.vars.manager import VariableManager
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import facts_of
 
 from testbed.paths import CLONE
+from tests.support.recordings import recorded
 
 FACTS = {
     "ansible_default_ipv4": {"address": "10.1.2.3", "interface": "eth0"},
@@ -31,7 +32,7 @@ FACTS = {
     "ansible_memtotal_mb": 515000,
 }
 # The machine that the example inventory is written for; of hosts with eight V100, only one with 16 GB is recorded.
-EIGHT = facts_of((CLONE / "tests/unit/fixtures/nvidia-smi/v100-sxm2-16gb-x8_550.127.05.txt").read_text())
+EIGHT = facts_of(recorded("v100-sxm2-16gb-x8_550.127.05.txt"))
 GPUS = {**EIGHT, "gpus": [{**card, "memory_mb": 32510} for card in EIGHT["gpus"]], "fault": "", "hint": ""}
 REGISTERED = {
     "__fastchat_service_read": {"results": [{"stat": {"lnk_target": f"envs/x-{n}"}} for n in range(16)]},

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.fastchat.fleet.plugins.filter.stacks import environments_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.descriptions.stacks import environment_file_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks import environment_reasons
@@ -52,6 +53,15 @@ def test_each_way_to_be_wrong_is_one_sentence(change, words):
     described = {key: value for key, value in (WEB | change).items() if value is not None}
     (said,) = environment_file_faults(described, "web")
     assert words in said and said.endswith(".")
+
+
+def test_a_directory_of_environments(tmp_path):
+    assert environments_faults(str(FILES / "environments")) == environments_faults(str(tmp_path / "absent")) == []
+    (tmp_path / "web.yml").write_text(yaml.safe_dump({**WEB, "lokc": "web"}))
+    (said,) = environments_faults(str(tmp_path))
+    assert said.startswith("web.lokc is unknown, ") and said.endswith(".")
+    (tmp_path / "b.yml").write_text("a: [1\n")
+    assert "b.yml is no YAML" in environments_faults(str(tmp_path))[0]
 
 
 def test_a_host_can_have_it_or_every_reason_is_said():

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.fastchat.fleet.plugins.filter.fleet import input_digest, inventory_faults
+from ansible_collections.fastchat.fleet.plugins.filter.fleet import inventory_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.variables import PROJECT_VARIABLES
+from ansible_collections.fastchat.fleet.plugins.module_utils.units.settings import digest_of
 
 ROOT = str(Path(__file__).resolve().parents[2])
 FACTS = {
@@ -81,8 +82,8 @@ def test_an_unsound_inventory_is_told_what_is_wrong(change, part):
 
 
 def test_digest_ignores_the_order_of_keys_and_sees_values():
-    assert input_digest({"a": 1, "b": 2}) == input_digest({"b": 2, "a": 1})
-    assert input_digest({"a": 1}) != input_digest({"a": 2})
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 2})
 
 
 def test_vllm_s_packages_are_refused_where_the_api_runs_and_nowhere_else():

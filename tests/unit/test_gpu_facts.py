@@ -11,17 +11,11 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.driver_faults 
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import EMPTY, gather, pci_cards, run
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import affinity_of, facts_of, topology_of
 
-from tests.support.plans import CAPABILITIES
-from tests.support.recordings import host_with
+from tests.support.plans import CAPABILITIES, RECORDED
+from tests.support.recordings import host_with, recorded
 from tests.support.sentences import no_faults
 
-RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
-FAULTS = yaml.safe_load((RECORDED / "faults.yml").read_text())
-
-
-def recorded(name):
-    return (RECORDED / name).read_text()
-
+FAULTS = yaml.safe_load(recorded("faults.yml"))
 
 MACHINES = [
     ("v100-sxm2-32gb_418.67 10.1", "Tesla V100-SXM2-32GB", 1, (32480, "7.0", True)),
@@ -191,10 +185,10 @@ def test_a_real_process_that_replays_a_recording(tmp_path):
 
 
 def test_affinity_of_the_recordings_and_of_new_drivers():
-    old = affinity_of((RECORDED / "topo_v100-sxm2-x8_440.33.01.txt").read_text())
+    old = affinity_of(recorded("topo_v100-sxm2-x8_440.33.01.txt"))
     assert old["GPU0"] == {"cpus": "0-11,24-35", "numa_node": None} and old["GPU7"]["cpus"] == "12-23,36-47"
     assert sorted(old) == [f"GPU{index}" for index in range(8)]
-    newer = affinity_of((RECORDED / "topo_v100-pcie-x8_470.129.06.txt").read_text())
+    newer = affinity_of(recorded("topo_v100-pcie-x8_470.129.06.txt"))
     assert newer["GPU5"] == {"cpus": "0-17,36-53", "numa_node": 0}
     # The form that drivers from 535 on print, columns padded with tabs; a virtual machine has no node.
     newest = "\t\x1b[4mGPU0\tNIC0\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\x1b[0m\nGPU0\t X \tPHB\t0-7\tN/A\t\tN/A\n"
@@ -203,7 +197,7 @@ def test_affinity_of_the_recordings_and_of_new_drivers():
 
 
 def test_one_gpu_alone_is_asked_for_its_cpus_too():
-    text = (RECORDED / "v100-sxm2-32gb_418.67.txt").read_text()
+    text = recorded("v100-sxm2-32gb_418.67.txt")
     topo = "\tGPU0\tCPU Affinity\tNUMA Affinity\nGPU0\t X \t0-3\t1\n"
 
     def ask(command, seconds):

@@ -2,7 +2,7 @@
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.faults import gpu_faults
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.driver_faults import fault_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.driver_faults import bus_order, fault_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import gather
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import facts_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.health import gpu_notes
@@ -35,11 +35,14 @@ def test_a_lost_gpu_in_every_wording(words, fell, bus):
     alone = gather("/x", ask=lambda command, seconds: (15, line), root="/nowhere")
     assert f"GPU {bus.upper()} {'fell off the bus' if fell else 'does not answer'} (" in alone["fault"]
     assert alone["gpus"] == [] and "reboot the host" in alone["fault"]
-    for text in (line + recorded("v100-sxm2-16gb-x8_550.127.05.txt"), recorded("t4_530.30.02.txt") + line):
+    for recording, cards, first in (("v100-sxm2-16gb-x8_550.127.05.txt", 8, True), ("t4_530.30.02.txt", 1, False)):
+        text = line + recorded(recording) if first else recorded(recording) + line
         facts = gather("/x", ask=lambda command, seconds, text=text: (15, text), root="/nowhere")
         (lost,) = [gpu for gpu in facts["gpus"] if gpu["lost"]]
         assert (facts["fault"], lost["bus"], lost["memory_mb"]) == ("", bus.upper(), None)
-        assert facts["count"] == len(facts["gpus"]) - 1
+        assert (facts["count"], len(facts["gpus"])) == (cards, cards + 1)
+        places = [bus_order(gpu["bus"]) for gpu in facts["gpus"]]
+        assert all(places) and places == sorted(places)
         (note,) = [note for note in gpu_notes([lost])]
         assert note.startswith(f"GPU {bus.upper()} is lost ({lost['lost']}): reboot the host;")
 

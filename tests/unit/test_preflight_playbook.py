@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.recordings import changed
+from tests.support.plans import RECORDED
+from tests.support.recordings import changed, recorded
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
-FAULT = yaml.safe_load((RECORDED / "faults.yml").read_text())[0]
+FAULT = yaml.safe_load(recorded("faults.yml"))[0]
 
 
 def standin(folder, **files):
@@ -39,9 +39,9 @@ def python_of(folder, version):
 def fleet(tmp_path_factory):
     """Return a function that runs the playbook: (exit status, output, {host: verdict})."""
     folder = tmp_path_factory.mktemp("fleet")
-    eight = (RECORDED / "v100-sxm2-16gb-x8_550.127.05.txt").read_text()
-    old = (RECORDED / "v100-sxm2-32gb_418.67.txt").read_text()
-    topo = (RECORDED / "topo_v100-sxm2-x8_440.33.01.txt").read_text()
+    eight = recorded("v100-sxm2-16gb-x8_550.127.05.txt")
+    old = recorded("v100-sxm2-32gb_418.67.txt")
+    topo = recorded("topo_v100-sxm2-x8_440.33.01.txt")
     smi = {
         "gpu01": standin(folder / "gpu01", q=eight, topo=topo),
         "gpu02": standin(folder / "gpu02", fault=FAULT["text"], status=str(FAULT["rc"])),
@@ -134,7 +134,7 @@ def test_the_plan_is_printed_below_the_table_and_told_as_json(checked):
 
 
 def test_cards_in_trouble_and_a_small_one_are_named_below_the_table_and_the_others_serve(fleet, tmp_path):
-    text = (RECORDED / "v100-sxm2-16gb-x8_550.127.05.txt").read_text()
+    text = recorded("v100-sxm2-16gb-x8_550.127.05.txt")
     for keys, value in ((("Product Name",), "Quadro K620"), (("FB Memory Usage", "Total"), "2048 MiB")):
         text = changed(text, 0, keys, value)
     text = changed(text, 3, ("FB Memory Usage", "Total"), "Unknown Error")
@@ -216,3 +216,13 @@ def test_impossible_wishes_are_refused(fleet, variables, sentences):
     assert status != 0
     for sentence in sentences:
         assert sentence in output, output
+
+
+def test_an_environment_with_a_wrong_key_is_refused_before_a_host_is_asked(fleet, tmp_path):
+    files = tmp_path / "files"
+    shutil.copytree(ROOT / "files", files)
+    with (files / "environments" / "web.yml").open("a") as stream:
+        stream.write("lokc: web\n")
+    status, output, said = fleet("--limit=gpu01", "-e", json.dumps({"fleet_files": str(files)}))
+    assert status != 0 and said == {}
+    assert "The inventory can not be used: web.lokc is unknown, " in output

@@ -9,8 +9,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.host.probe import (
     free_mb,
     glibc,
     listeners,
-    python_fault,
-    python_version,
+    python_answer,
     used_mb,
 )
 
@@ -45,22 +44,29 @@ def test_free_space_of_a_directory_that_does_not_exist_yet_is_its_parents(tmp_pa
 
 def test_the_c_library_and_the_interpreters_versions(tmp_path):
     assert glibc() == platform.libc_ver()[1]
-    assert python_version(sys.executable) == platform.python_version()
-    assert python_version(str(tmp_path / "absent")) == ""
+    assert python_answer(sys.executable) == (platform.python_version(), "")
+    assert python_answer(str(tmp_path / "absent")) == ("", "")
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 3.11.2; exit 1\n")
     broken.chmod(0o755)
-    assert python_version(str(broken)) == ""  # it can not load its libraries, say
+    assert python_answer(str(broken)) == ("", "it ends with 1")  # it can not load its libraries, say
 
 
 def test_a_python_that_is_there_and_does_not_run_says_why(tmp_path):
-    assert python_fault(sys.executable) == python_fault(str(tmp_path / "absent")) == ""
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho libpython3.9.so: cannot open shared object file >&2; exit 127\n")
-    assert python_fault(str(broken)) == "Permission denied"
+    assert python_answer(str(broken)) == ("", "Permission denied")
     broken.chmod(0o755)
-    assert python_fault(str(broken)) == "libpython3.9.so: cannot open shared object file"
+    assert python_answer(str(broken)) == ("", "libpython3.9.so: cannot open shared object file")
     broken.write_text("#!/bin/sh\nexit 3\n")
-    assert python_fault(str(broken)) == "it ends with 3"
+    assert python_answer(str(broken)) == ("", "it ends with 3")
     broken.write_text("#!/nowhere/sh\n")
-    assert python_fault(str(broken)) == "No such file or directory"
+    assert python_answer(str(broken)) == ("", "No such file or directory")
+
+
+def test_a_python_is_started_once(tmp_path):
+    counting = tmp_path / "python"
+    counting.write_text(f"#!/bin/sh\necho started >> {tmp_path}/starts\nexit 3\n")
+    counting.chmod(0o755)
+    assert python_answer(str(counting)) == ("", "it ends with 3")
+    assert (tmp_path / "starts").read_text() == "started\n"

@@ -14,11 +14,11 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks im
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.recordings import recorded
 from tests.support.sentences import no_faults
 
 FILES = Path(__file__).resolve().parents[2] / "files"
 STACKS = sorted((FILES / "stacks").glob("*.yml"))
-RECORDED = Path(__file__).parent / "fixtures" / "nvidia-smi"
 MINE = yaml.safe_load((FILES / "stacks" / "el7-v100-torch26.yml").read_text()) | {"name": "mine", "lock": "mine"}
 
 
@@ -165,7 +165,7 @@ def verdict(host, **more):
 
 
 def test_the_table_has_every_host_then_every_reason():
-    facts = facts_of((RECORDED / "v100-sxm2-16gb-x8_550.127.05.txt").read_text())
+    facts = facts_of(recorded("v100-sxm2-16gb-x8_550.127.05.txt"))
     table = preflight_table(
         [
             verdict("gpu01", found={**EMPTY, **facts}, stack="el7-v100-torch26", notes=["GPU 1 ails.", "GPU 2 ails."]),

@@ -1,6 +1,5 @@
-"""Check the descriptions of models, stacks, environments and units; each fault is one sentence.
+"""Check the descriptions of models, stacks and environments; each fault is one sentence.
 
 ``rules`` is what all of them share. ``models`` and ``stacks`` (with the environments beside them) are files of those
-names, ``units`` is what role fastchat_service is given. Plain data: nothing is read or written. It runs on the control
-node.
+names. Plain data: nothing is read or written. It runs on the control node.
 """

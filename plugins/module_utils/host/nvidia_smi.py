@@ -127,9 +127,9 @@ def verdicts_of(tree):
     action = leaf(tree, "gpu recovery action")
     found = ["GPU Recovery Action: %s" % action] if action and action.lower() != "none" else []
     for section in ("gpu reset status", "reset status"):
-        for key, words in (("reset required", "Reset Required"), ("drain and reset recommended", "Drain and Reset")):
-            if switch(leaf(tree, section, key)):
-                found.append("%s: Yes" % (words if key == "reset required" else words + " Recommended"))
+        for words in ("Reset Required", "Drain and Reset Recommended"):
+            if switch(leaf(tree, section, words.lower())):
+                found.append("%s: Yes" % words)
     return found
 
 
@@ -191,7 +191,8 @@ def facts_of(text, capabilities=()):
     A GPU that is lost is among them, at its place, so that the others keep their numbers. ``capabilities`` is described
     at capability_of.
     """
-    root = tree_of(text)
+    # What is said of a lost GPU is no section: "GPU 0000:3B:00.0: GPU is lost" only begins like one.
+    root = tree_of("\n".join(line for line in text.splitlines() if not lost_of(line)))
     gpus = [
         gpu_of(key[4:].partition(" #")[0].upper(), root[key], capabilities)
         for key in root

@@ -47,26 +47,22 @@ def glibc():
     return ask().decode("ascii")
 
 
-def python_version(path):
-    """Return the version of a Python interpreter, such as 3.11.2; '' when there is none under this path."""
+def python_answer(path):
+    """Return (version, fault) of a Python interpreter that is started once; both are '' when none is under this path.
+
+    The version is one such as 3.11.2, '' when it does not run or does not say it. The fault is why one that is there
+    does not run, in the system's or its own words.
+    """
     code = "import platform; print(platform.python_version())"
     try:
         process = subprocess.Popen([path, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        said = process.communicate()[0].decode("utf-8", "replace").strip()
-    except OSError:
-        return ""
-    return said if process.returncode == 0 and re.match(r"\d+\.\d+", said) else ""
-
-
-def python_fault(path):
-    """Return why a Python interpreter that is there does not run, in the system's or its own words; '' when it does."""
-    try:
-        process = subprocess.Popen([path, "-c", ""], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        said = process.communicate()[1].decode("utf-8", "replace").split("\n")
+        said, cried = [text.decode("utf-8", "replace") for text in process.communicate()]
     except OSError as error:
-        return "" if error.errno == errno.ENOENT and not os.path.lexists(path) else error.strerror
-    words = [line.strip() for line in said if line.strip()]
-    return "" if not process.returncode else (words[-1][:200] if words else "it ends with %d" % process.returncode)
+        return "", "" if error.errno == errno.ENOENT and not os.path.lexists(path) else error.strerror
+    if process.returncode:
+        words = [line.strip() for line in cried.split("\n") if line.strip()]
+        return "", words[-1][:200] if words else "it ends with %d" % process.returncode
+    return said.strip() if re.match(r"\d+\.\d+", said.strip()) else "", ""
 
 
 def used_mb(folder):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 RESET = "stop what uses it and reset it (nvidia-smi --gpu-reset -i {bus}), or reboot the host"
-# What to do after the driver's own verdict, by the word that is in it.
-ADVICE = (("reboot", "reboot the host"), ("", RESET))
 
 
 def unreadable_trouble(bus: str, unreadable: list[str]) -> str:
@@ -40,8 +38,8 @@ def gpu_troubles(gpu: dict[str, Any]) -> list[str]:
     elif not gpu.get("memory_mb"):
         found.append(f"{who} has a fault: {unreadable_trouble(bus, ['total memory (empty)'])}")
     for verdict in gpu.get("verdicts") or []:
-        remedy = next(do for word, do in ADVICE if word in verdict.partition(": ")[2].lower())
-        found.append(f"{who} is not well by its driver ({verdict}): {remedy.format(bus=bus)}.")
+        remedy = "reboot the host" if "reboot" in verdict.lower() else RESET.format(bus=bus)
+        found.append(f"{who} is not well by its driver ({verdict}): {remedy}.")
     if (gpu["retired_pages"] or {}).get("pending") or (gpu["remapped_rows"] or {}).get("pending"):
         found.append(f"{who} waits to retire damaged memory: reset it or reboot the host.")
     if (gpu["remapped_rows"] or {}).get("failed"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .health import gpu_troubles
-from .needs import AT_ONCE, CONVERSATIONS, Need, fewest, holds, need_of, spread_cap_mb
+from .needs import AT_ONCE, CONVERSATIONS, Need, fewest, holds, memory_need, spread_cap_mb
 
 Wish = Mapping[str, Any]
 FIRST_PORT = 21002
@@ -99,7 +99,7 @@ class Host:
         """Return what an instance of a model needs here."""
         # FastChat does not hand --dtype on to what it compresses.
         dtype = "" if load_8bit else dtype
-        return need_of(model, self.dtype_of(device, dtype), load_8bit, self.conversations)
+        return memory_need(model, self.dtype_of(device, dtype), load_8bit, self.conversations)
 
     def usual_need(self, model: dict) -> Need:
         """Return what an instance of a model needs as this host's variables say."""

@@ -76,7 +76,7 @@ def conversation_mb(model: dict[str, Any], dtype: str) -> int:
     return math.ceil(2 * shape["layers"] * width * BYTES[dtype] * tokens / 2**20)
 
 
-def need_of(model: dict[str, Any], dtype: str, load_8bit: bool, conversations: int) -> Need:
+def memory_need(model: dict[str, Any], dtype: str, load_8bit: bool, conversations: int) -> Need:
     """Return what one instance of a model (a parsed file of files/models) needs in a dtype of BYTES."""
     weights, held = weights_of(model, dtype, load_8bit)
     one = conversation_mb(model, dtype)

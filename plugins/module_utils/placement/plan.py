@@ -23,11 +23,11 @@ def able_groups(host: Host, needs: dict[str, Need]) -> list[int]:
     return list(every) if not all(sizes) else [number for number in every if any(number in one for one in sizes)]
 
 
-def small_in_words(host: Host, needs: dict[str, Need], instances: list[Instance]) -> list[str]:
-    """Return a sentence for each group of like GPUs that holds no instance while others do."""
-    used, words = {gpu for instance in instances for gpu in instance["gpus"]}, []
+def small_in_words(host: Host, needs: dict[str, Need], able: list[int]) -> list[str]:
+    """Return a sentence for each group of like GPUs that can hold no instance while others, the able ones, can."""
+    words = []
     for number, group in enumerate(host.groups):
-        if number not in able_groups(host, needs) and not used & set(group):
+        if number not in able:
             names = " and ".join(named(gpu, host.cards[gpu]) for gpu in group)
             words.append(
                 f"{names} {'is' if len(group) == 1 else 'are'} left out: {host.in_words(group)} can not hold"
@@ -36,21 +36,26 @@ def small_in_words(host: Host, needs: dict[str, Need], instances: list[Instance]
     return words
 
 
+def unfit_in_words(host: Host) -> list[str]:
+    """Return a sentence for each GPU that is not fit to serve, with its troubles."""
+    return [f"GPU {index} is left out: {' '.join(found)}" for index, found in host.unfit.items()]
+
+
 def computed_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str], list[str]]:
     """Return the instances that are computed, each with its need, then the faults, then the words for people."""
     needs = {model["name"]: host.usual_need(model) for model in host.models}
     if host.device == "cpu":
         return [(instance_of(host, need, index, []), need) for index, need in enumerate(needs.values())], [], []
-    words = [f"GPU {index} is left out: {' '.join(found)}" for index, found in host.unfit.items()]
+    words = unfit_in_words(host)
     if not host.groups:
         said = " ".join(sentence for found in host.unfit.values() for sentence in found)
         return [], [f"No GPU of this host is fit to serve. {said}"], words
     instances, faults = deal(host, needs)
+    able = able_groups(host, needs)
     if not faults:
-        words += small_in_words(host, needs, instances)
+        words += small_in_words(host, needs, able)
     used = {gpu for instance in instances for gpu in instance["gpus"]}
-    able = {gpu for number in able_groups(host, needs) for gpu in host.groups[number]}
-    idle = [gpu for gpu in host.fit() if gpu not in used and gpu in able]
+    idle = sorted({gpu for number in able for gpu in host.groups[number]} - used)
     if instances and idle:
         words.append(f"{gpus_in_words(idle)} idle: no other instance was asked for, or fits.")
     return [(instance, needs[instance["model"]]) for instance in instances], faults, words
@@ -59,8 +64,7 @@ def computed_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str], 
 def listed_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str], list[str]]:
     """Return the instances that an operator lists, as ``computed_pairs`` returns those that are computed."""
     pairs, faults = operator_pairs(host)
-    words = [f"GPU {gpu} is left out: {' '.join(found)}" for gpu, found in host.unfit.items()]
-    return pairs, faults, words
+    return pairs, faults, unfit_in_words(host)
 
 
 def placement_plan(gpus: Mapping, wish: Wish) -> dict[str, list]:

@@ -1,1 +1,5 @@
-"""Work out programs, settings and digests of a host's units, on the control node. Reads services/, writes nothing."""
+"""Complete a host's units, and work out their programs, settings and digests, on the control node.
+
+``completion`` fills in the keys of a unit and refuses those that are missing or unknown. Reads services/, writes
+nothing.
+"""

@@ -23,8 +23,3 @@ def program_files(programs: list[str], root: str) -> list[dict[str, str]]:
         for path in [*(package / "__init__.py" for package in packages), *files]:
             found["/".join(["services", *path.relative_to(root).parts])] = str(path)
     return [{"name": name, "source": source} for name, source in sorted(found.items())]
-
-
-def program_texts(programs: list[str], root: str) -> dict[str, str]:
-    """Return {name: text} of all files of programs; arguments and errors are those of ``program_files``."""
-    return {file["name"]: Path(file["source"]).read_text() for file in program_files(programs, root)}

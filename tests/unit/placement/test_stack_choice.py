@@ -16,9 +16,9 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.placement.stacks im
 )
 
 from tests.support.plans import CAPABILITIES
+from tests.support.recordings import recorded
 
 ROOT = Path(__file__).resolve().parents[3]
-RECORDED = Path(__file__).parents[1] / "fixtures" / "nvidia-smi"
 # The guide's own stack, as the named cases need it; its file may or may not be there.
 GUIDE = {
     "name": "el7-v100-torch19",
@@ -39,7 +39,7 @@ def machine(recording="", driver="", count=0, **changes):
     """Return the facts of a recorded machine with another driver, or with so many of its first GPU."""
     if not recording:
         return {**EMPTY, **changes}
-    facts = facts_of((RECORDED / f"{recording}.txt").read_text(), CAPABILITIES)
+    facts = facts_of(recorded(f"{recording}.txt"), CAPABILITIES)
     gpus = facts["gpus"][:1] * count if count else facts["gpus"]
     return {**EMPTY, "driver": driver or facts["driver"], "gpus": gpus, "count": len(gpus), **changes}
 
