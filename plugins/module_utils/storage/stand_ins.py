@@ -8,13 +8,19 @@ import io
 import os
 
 POINTER_LIMIT = 1024  # bytes; docs/spec.md: "Pointer files must be less than 1024 bytes"
-POINTER_START = b"version https://git-lfs"
+POINTER_START = b"version https://git-lfs.github.com/spec/v"
+POINTER_LIKE = b"version https://git-lfs"  # no file of a model begins so, whichever specification it names
 PAGES = (b"<!doctype html", b"<html")
 
 
 def begins_pointer(first):
     """Return whether a file that begins with these bytes begins as a git-lfs pointer does."""
     return first.startswith(POINTER_START)
+
+
+def resembles_pointer(first):
+    """Return whether a file of a model that begins with these bytes can only be some pointer."""
+    return first.startswith(POINTER_LIKE)
 
 
 def begins_page(first):

@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Any, NamedTuple
 
-from ..storage.stand_ins import begins_page, begins_pointer
+from ..storage.stand_ins import begins_page, resembles_pointer
 from .errors import WeightsError
 from .layout import is_name
 
@@ -57,7 +57,7 @@ def refuse_stand_in(first: bytes, path: str) -> None:
     """
     if not first:
         raise WeightsError(f"{path} is empty; fetch it again.")
-    if begins_pointer(first):
+    if resembles_pointer(first):
         raise WeightsError(
             f"{path} is a git-lfs pointer, not the file itself; run git lfs pull in its repository, or fetch it again."
         )
