@@ -6,6 +6,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.fastchat.fleet.plugins.module_utils.units import programs as of_programs
 from ansible_collections.fastchat.fleet.plugins.module_utils.units.api import api_units, page_gates
+from ansible_collections.fastchat.fleet.plugins.module_utils.units.files import service_entries
 from ansible_collections.fastchat.fleet.plugins.module_utils.units.settings import settings_of, unit_wanted
 
 
@@ -22,18 +23,25 @@ def program_texts(programs: list[str], root: str) -> dict[str, str]:
     return {file["name"]: Path(file["source"]).read_text() for file in program_files(programs, root)}
 
 
-def unit_settings(unit: dict[str, Any], template: str, root: str, targets: dict[str, str]) -> dict[str, Any]:
+def unit_settings(unit: dict[str, Any], template: str, root: str) -> dict[str, Any]:
     """Return the settings of a unit's environment file, as ``settings_of`` does.
 
-    ``template`` is the path of the unit's template, ``root`` that of the folder services; ``targets`` says where the
-    links point that the unit follows.
+    ``template`` is the path of the unit's template, ``root`` that of the folder services.
     """
-    return settings_of(unit, Path(template).read_text(), program_texts(unit["programs"], root), targets)
+    return settings_of(unit, Path(template).read_text(), program_texts(unit["programs"], root))
 
 
-def units_wanted(units: list[dict[str, Any]], template: str, root: str, targets: dict[str, str]) -> list[dict]:
+def units_wanted(units: list[dict[str, Any]], template: str, root: str) -> list[dict]:
     """Return units as the module ``service_units`` takes them; the other arguments are those of ``unit_settings``."""
-    return [unit_wanted(unit, unit_settings(unit, template, root, targets)) for unit in units]
+    return [unit_wanted(unit, unit_settings(unit, template, root)) for unit in units]
+
+
+def service_files(units: list[dict[str, Any]], template: str, root: str, programs: list[str]) -> list[dict]:
+    """Return the entries of all files of units, and of programs beside theirs, as ``service_entries`` does."""
+    try:
+        return service_entries(units, [unit_settings(unit, template, root) for unit in units], programs, root)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:
@@ -44,8 +52,7 @@ class FilterModule:
         return {
             "api_units": api_units,
             "page_gates": page_gates,
-            "program_files": program_files,
             "program_texts": program_texts,
-            "unit_settings": unit_settings,
+            "service_files": service_files,
             "units_wanted": units_wanted,
         }

@@ -28,6 +28,8 @@ def verdict_of(asked: Mapping, host: str, models: str) -> dict:
     for way, result in answers:
         probe = yaml.safe_load((Path(models) / f"{result['item']}.yml").read_text())["probe"]
         said = {"model": result["item"], "question": probe["question"], **{key: result[key] for key in SAID}}
+        # Only fastchat-chat says what it was asked with; then the next run need not load the model again.
+        said |= {key: result[key] for key in ("with", "earlier") if result.get(key)}
         ways[way if len(names) == 1 else f"{way}, {result['item']}"] = said
     serving = all(not said["fault"] for said in ways.values())
     return {"host": host, "models": names, "serving": serving, "ways": ways}
@@ -38,7 +40,8 @@ def verdict_in_words(verdict: Mapping) -> str:
     told = []
     for way, said in verdict["ways"].items():
         loading = " with loading" if way.startswith("fastchat-chat") else ""
-        answer = f"{said['answer']} ({said['tokens']} tokens, {said['tokens_per_second']} tokens/s{loading})"
+        when = ", asked when its environment and weights were new" if said.get("earlier") else ""
+        answer = f"{said['answer']} ({said['tokens']} tokens, {said['tokens_per_second']} tokens/s{loading}{when})"
         told.append(f"{way}: {said['question']} → {said['fault'] or answer}")
     return "; ".join(told)
 

@@ -3,6 +3,7 @@
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.plan import (
     is_published,
     makes_release,
+    named_sources,
     receive_plan,
 )
 
@@ -15,5 +16,6 @@ class FilterModule:
         return {
             "weights_is_published": is_published,
             "weights_makes_release": makes_release,
+            "weights_named_sources": named_sources,
             "weights_receive_plan": receive_plan,
         }

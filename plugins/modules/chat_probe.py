@@ -22,6 +22,11 @@ options:
     default: ""
   command: {description: The chat command and its arguments., type: list, elements: str}
   worker: {description: "Base URL of a worker, such as http://gpu01:21002.", type: str}
+  earlier:
+    description: >-
+      Path of an earlier verdict on the host. What O(command) answered then is returned again, with RV(earlier), when it
+      was right and C(with) below is still so; empty asks anew.
+    type: path
   tokenizer: {description: The model's directory; counts the tokens of a command's answer., type: path}
   model: {description: Name of the model., type: str, required: true}
   question: {description: What is asked., type: str, required: true}
@@ -42,6 +47,8 @@ RETURN = r"""
 fault: {description: "One sentence when an answer is missing, wrong or too long, else ''.", type: str, returned: always}
 answer: {description: The answer., type: str, returned: always}
 tokens: {description: Its tokens., type: int, returned: always}
+earlier: {description: Whether the answer is an earlier one., type: bool, returned: always}
+with: {description: 'With a command, the programs and weights that answered.', type: dict, returned: always}
 tokens_per_second: {description: "Tokens by wall time; of a command, with loading.", type: float, returned: always}
 """
 
@@ -54,6 +61,7 @@ import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
 
+ENVIRONMENT = "/opt/fastchat/env"
 # fastchat.serve.cli on a pipe: "<user>: <assistant>: <answer>\n<user>: exit..." (0.2.36, SimpleChatIO and chat_loop).
 TRANSCRIPT = re.compile(
     r"^(?P<user>[^:\n]+): (?P<assistant>[^:\n]+): (?P<answer>.*?)\n(?P=user): exit\.\.\.", re.DOTALL | re.MULTILINE
@@ -134,6 +142,28 @@ def through_command(module, asked):
     return answer, tokens, seconds, ""
 
 
+def answered_with(asked):
+    """Return what decides a command's answer: the question, the limit, and {path: [where it leads, size, time]}."""
+    found = dict((key, asked[key]) for key in ("question", "expect", "limit"))
+    for path in (ENVIRONMENT, asked["tokenizer"], asked["command"][0]):
+        about = os.stat(path)
+        found[path] = [os.path.realpath(path), about.st_size, int(about.st_mtime)]
+    return found
+
+
+def earlier_answer(asked, now):
+    """Return what the same command answered before, {answer, tokens, tokens_per_second}; None when it must be asked."""
+    try:
+        with open(asked["earlier"] or os.devnull) as stream:
+            ways = json.load(stream)["ways"].values()
+    except (OSError, ValueError, KeyError):
+        return None
+    for said in ways:
+        if said.get("model") == asked["model"] and said.get("with") == now and not said["fault"]:
+            return dict((key, said[key]) for key in ("answer", "tokens", "tokens_per_second"))
+    return None
+
+
 def post(url, body, timeout):
     """Return the bytes of the answer to a POST; the fleet is not behind the site's proxy."""
     request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
@@ -191,6 +221,7 @@ def main():
         "certificate": {"type": "str", "default": ""},
         "command": {"type": "list", "elements": "str"},
         "worker": {"type": "str"},
+        "earlier": {"type": "path"},
         "tokenizer": {"type": "path", "no_log": False},
         "model": {"type": "str", "required": True},
         "question": {"type": "str", "required": True},
@@ -207,8 +238,13 @@ def main():
     )
     asked = module.params
     os.environ["HF_HUB_OFFLINE"] = "1"
-    answer, tokens, seconds = "", 0, 0.0
+    answer, tokens, seconds, now = "", 0, 0.0, {}
     try:
+        if asked["command"]:
+            now = answered_with(asked)
+            before = earlier_answer(asked, now)
+            if before:
+                module.exit_json(changed=False, fault="", earlier=True, **dict(before, **{"with": now}))
         if asked["api"]:
             answer, tokens, seconds, fault = through_api(asked)
         elif asked["worker"]:
@@ -221,7 +257,8 @@ def main():
         whom = asked["api"] or asked["worker"] or asked["command"][0]
         fault = "%s did not answer: %s: %s" % (whom, type(error).__name__, error)
     rate = round(tokens / seconds, 1) if seconds else 0.0
-    module.exit_json(changed=False, answer=answer, tokens=tokens, tokens_per_second=rate, fault=fault)
+    said = {"answer": answer, "tokens": tokens, "tokens_per_second": rate, "fault": fault, "with": now}
+    module.exit_json(changed=False, earlier=False, **said)
 
 
 if __name__ == "__main__":

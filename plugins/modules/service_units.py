@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Enable units, run them with the written settings, and wait for their health checks."""
+"""Write the files of units, run them with these, and wait for their health checks."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -7,17 +7,22 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: service_units
-short_description: Enable units, run them with the written settings, and wait for their health checks
+short_description: Write the files of units, run them with these, and wait for their health checks
 description:
+  - Writes all files that differ, as the module host_files does and in the same call. The action of the same name
+    renders and reads them on the control node.
   - Starts units that do not run, and restarts those that started with another FASTCHAT_DIGEST than the one given.
     Then it repeats the health checks (gates) of every unit until all answer from a process of that digest.
   - A unit of the family that is not named is stopped (it drains as its ExecStop= says), disabled and removed.
 options:
   units:
-    description: 'Units: name (with .service), digest, gates (url, method, body, expect), socket (address:port).'
+    description: >-
+      Units: name (with .service), digest, gates (url, method, body, expect), socket (address:port), and follows, links
+      whose targets go into the digest. The unit's environment file has the digest without them, and gets it with them.
     type: list
     elements: dict
     required: true
+  files: {description: 'Entries, as those of host_files.', type: list, elements: dict, default: []}
   family:
     description: Glob over unit names, such as fastchat-worker@*.service; empty removes nothing.
     type: str
@@ -47,6 +52,7 @@ EXAMPLES = r"""
         gates: [{url: "http://gpu01:21002/worker_get_status", method: POST}]
 """
 RETURN = r"""
+changes: {description: "What changed, such as 'started a.service'.", type: list, elements: str, returned: always}
 restarted: {description: Units that ran with something else., type: list, elements: str, returned: always}
 started: {description: Units that did not run., type: list, elements: str, returned: always}
 removed: {description: Units of the family that are no longer wanted., type: list, elements: str, returned: always}
@@ -57,7 +63,14 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd, answers, plan, running_digest
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import (
+    Systemd,
+    answers,
+    digest_with_links,
+    plan,
+    running_digest,
+)
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.tree import answer_of, in_place, labelled
 
 
 def not_ready(unit, shown):
@@ -100,11 +113,16 @@ def surplus(params):
     return sorted(name for name in there if name not in wanted)
 
 
+def settings_path(params, name):
+    """Return the path of a unit's environment file."""
+    return os.path.join(params["settings"], name[len("fastchat-") : -len(".service")] + ".env")
+
+
 def remove(systemd, params, names):
     """Stop units, which drains them, and remove their files."""
     systemd.take_away(params["folder"], names)
     for name in names:
-        settings = os.path.join(params["settings"], name[len("fastchat-") : -len(".service")] + ".env")
+        settings = settings_path(params, name)
         if os.path.exists(settings):
             os.remove(settings)
 
@@ -136,10 +154,22 @@ def act(module, systemd, steps):
     wait(module, systemd, params["units"])
 
 
+def follow_links(params):
+    """Put what the followed links point to into the digests of the units and of their environment files."""
+    for unit in params["units"]:
+        if unit.get("follows"):
+            alone, unit["digest"] = unit["digest"], digest_with_links(unit["digest"], unit["follows"])
+            path = settings_path(params, unit["name"])
+            for entry in params["files"]:
+                if entry["path"] == path:
+                    entry["content"] = entry["content"].replace(alone, unit["digest"])
+
+
 def main():
     """Find out what to do, and do it unless in check mode."""
     spec = {
         "units": {"type": "list", "elements": "dict", "required": True},
+        "files": {"type": "list", "elements": "dict", "default": []},
         "family": {"type": "str", "default": ""},
         "together": {"type": "bool", "default": True},
         "seconds": {"type": "int", "default": 180},
@@ -149,9 +179,13 @@ def main():
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     params, systemd = module.params, Systemd()
     try:
+        follow_links(params)
+        differences = in_place(params["files"], rehearse=module.check_mode)
+        labelled(module, differences)
         names = [unit["name"] for unit in params["units"]]
         shown = dict((name, systemd.show(name)) for name in names)
-        stale = any(one["NeedDaemonReload"] == "yes" or one["LoadState"] != "loaded" for one in shown.values())
+        stale = any(one["path"].startswith(params["folder"] + "/") for one in differences)
+        stale = stale or any(one["NeedDaemonReload"] == "yes" or one["LoadState"] != "loaded" for one in shown.values())
         if stale and not module.check_mode:
             systemd.call("daemon-reload")
             shown = dict((name, systemd.show(name)) for name in names)
@@ -161,15 +195,19 @@ def main():
             if gone:
                 remove(systemd, params, gone)
             act(module, systemd, steps)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, IOError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
     did = {
         "restarted": [name for name in names if "restart" in steps[name]],
         "started": [name for name in names if "start" in steps[name]],
         "removed": gone,
     }
-    lines = "".join("%s %s\n" % (what, name) for what in sorted(did) for name in did[what])
-    module.exit_json(changed=bool(gone or any(steps.values())), diff={"before": "", "after": lines}, **did)
+    lines = ["%s %s" % (what, name) for what in sorted(did) for name in did[what]]
+    answer = answer_of(differences)
+    answer["changes"] += lines
+    answer["changed"] = bool(differences or gone or any(steps.values()))
+    answer["diff"] += [{"before": "", "after": "".join(line + "\n" for line in lines)}] if lines else []
+    module.exit_json(**dict(answer, **did))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ description:
     worker drains); then they are disabled and their files are removed. Nothing is done where no such file is.
 options:
   families: {description: 'Globs, such as fastchat-worker@*.', type: list, elements: str, required: true}
+  paths: {description: Files and directories to remove afterwards., type: list, elements: path, default: []}
   folder: {description: Where units are., type: path, default: /etc/systemd/system}
 author: [fastchat-fleet]
 """
@@ -21,7 +22,7 @@ EXAMPLES = r"""
   fastchat.fleet.units_removed: {families: [fastchat-probe.*, "fastchat-worker@*"]}
 """
 RETURN = r"""
-removed: {description: Names of the units., type: list, elements: str, returned: always}
+removed: {description: 'Names of the units, and paths.', type: list, elements: str, returned: always}
 """
 
 import fnmatch
@@ -29,6 +30,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import KINDS, Systemd
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.tree import in_place
 
 
 def names_of(folder, families):
@@ -42,6 +44,7 @@ def main():
     """Find the units, and remove them unless in check mode."""
     spec = {
         "families": {"type": "list", "elements": "str", "required": True},
+        "paths": {"type": "list", "elements": "path", "default": []},
         "folder": {"type": "path", "default": "/etc/systemd/system"},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
@@ -50,6 +53,8 @@ def main():
     try:
         if names and not module.check_mode:
             systemd.take_away(folder, names)
+        absent = [{"path": path, "state": "absent"} for path in module.params["paths"]]
+        names += [one["path"] for one in in_place(absent, rehearse=module.check_mode)]
     except (RuntimeError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(

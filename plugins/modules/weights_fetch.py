@@ -19,7 +19,6 @@ options:
   source:
     description: Where the weights come from; a source of files/models/*.yml.
     type: dict
-    required: true
     suboptions:
       kind: {description: What it is., type: str, choices: [git_lfs, hub, http, path], default: git_lfs}
       url: {description: "The repository, its name on the hub, the list's base, or the directory.", type: str}
@@ -33,6 +32,10 @@ options:
       sha256: {description: "Sums by file name that are checked whatever the source says.", type: dict}
       endpoint: {description: "Mirror of the hub, instead of HF_ENDPOINT.", type: str}
       bytes: {description: "About how much it is; for people, not read.", type: int}
+  sources:
+    description: With O(resolve_only), sources that are asked in one call; each is as O(source), with its C(name).
+    type: list
+    elements: dict
   dest: {description: The directory. Not wanted with O(resolve_only)., type: path}
   only:
     description:
@@ -60,7 +63,8 @@ EXAMPLES = r"""
     resolve_only: true
 """
 RETURN = r"""
-revision: {description: "The resolved commit; for http and path, a digest of the list.", type: str, returned: always}
+revision: {description: "The commit; for http and path, a digest of the list.", type: str, returned: with source}
+revisions: {description: "{name: revision} of O(sources).", type: dict, returned: with sources}
 files: {description: "{name: {size, sha256}}; in check mode sha256 may be ''.", type: dict, returned: with dest}
 bytes_total: {description: Bytes of all files., type: int, returned: with dest}
 bytes_fetched: {description: "Bytes that came; in check mode, that would come.", type: int, returned: with dest}
@@ -93,7 +97,12 @@ SOURCE = {
 def main():
     """Map arguments, check mode and errors onto fetch."""
     spec = {
-        "source": {"type": "dict", "required": True, "options": SOURCE},
+        "source": {"type": "dict", "options": SOURCE},
+        "sources": {
+            "type": "list",
+            "elements": "dict",
+            "options": dict(SOURCE, name={"type": "str", "required": True}),
+        },
         "dest": {"type": "path"},
         "only": {"type": "list", "elements": "str"},
         "resolve_only": {"type": "bool", "default": False},
@@ -104,7 +113,11 @@ def main():
         "token": {"type": "str", "no_log": True},
     }
     module = AnsibleModule(
-        argument_spec=spec, supports_check_mode=True, required_if=[("resolve_only", False, ("dest",))]
+        argument_spec=spec,
+        supports_check_mode=True,
+        required_if=[("resolve_only", False, ("source", "dest"))],
+        required_one_of=[("source", "sources")],
+        mutually_exclusive=[("source", "sources")],
     )
     if fetch is None:
         module.fail_json(
@@ -121,6 +134,9 @@ def main():
         only=None if module.params["only"] is None else tuple(module.params["only"]),
     )
     try:
+        if module.params["sources"]:
+            said = dict((source.pop("name"), resolve(source, options)) for source in module.params["sources"])
+            module.exit_json(changed=False, revisions=said)
         if module.params["resolve_only"]:
             module.exit_json(changed=False, revision=resolve(module.params["source"], options))
         module.exit_json(**fetch(module.params["source"], module.params["dest"], options))

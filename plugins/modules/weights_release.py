@@ -33,6 +33,7 @@ options:
     choices: [quick, full]
     default: quick
   keep: {description: Releases to keep., type: int, default: 2}
+  leftover: {description: 'With C(pruned), a directory that is removed first.', type: path}
 author: [fastchat-fleet]
 """
 EXAMPLES = r"""
@@ -127,12 +128,16 @@ def rolled_back(asked, dry):
 
 
 def pruned(asked, dry):
-    """Remove superfluous releases."""
+    """Remove what a run leaves in staging, and superfluous releases."""
+    leftover = bool(asked["leftover"]) and os.path.lexists(asked["leftover"])
+    if leftover and not dry:
+        shutil.rmtree(asked["leftover"])
     names = superfluous(asked["root"], asked["keep"])
     for name in [] if dry else names:
         shutil.rmtree(os.path.join(asked["root"], "releases", name))
         shutil.rmtree(os.path.join(asked["root"], "torrents", name), ignore_errors=True)  # made for distribution
-    return {"changed": bool(names), "removed": names}
+    changes = ["removed " + path for path in ([asked["leftover"]] if leftover else []) + names]
+    return {"changed": bool(changes), "removed": names, "changes": changes}
 
 
 def main():
@@ -154,6 +159,7 @@ def main():
         "facts": {"type": "dict", "default": {}},
         "verify": {"type": "str", "choices": ["quick", "full"], "default": "quick"},
         "keep": {"type": "int", "default": 2},
+        "leftover": {"type": "path"},
     }
     required = [("state", "present", ["digest"])]
     required += [("state", state, ["digest", "source"]) for state in ("published", "repaired")]

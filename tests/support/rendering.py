@@ -12,6 +12,7 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook import Playbook
 from ansible.playbook.block import Block
+from ansible.playbook.helpers import load_list_of_blocks
 from ansible.template import Templar
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
@@ -34,12 +35,10 @@ FACTS = {
 # The machine that the example inventory is written for; of hosts with eight V100, only one with 16 GB is recorded.
 EIGHT = facts_of(recorded("v100-sxm2-16gb-x8_550.127.05.txt"))
 GPUS = {**EIGHT, "gpus": [{**card, "memory_mb": 32510} for card in EIGHT["gpus"]], "fault": "", "hint": ""}
-REGISTERED = {
-    "__fastchat_service_read": {"results": [{"stat": {"lnk_target": f"envs/x-{n}"}} for n in range(16)]},
-    "__fastchat_worker_gpus": GPUS,
-}
+REGISTERED = {"__fastchat_worker_gpus": GPUS}
 TEMPLATE = {"ansible.builtin.template", "template"}
-DYNAMIC = {"include_role", "include_tasks"}
+# They take entries, of which some are templates.
+ENTRIES = {"fastchat.fleet.host_files", "fastchat.fleet.service_units"}
 
 
 class Rendered(NamedTuple):
@@ -92,29 +91,69 @@ class Fleet:
         return Playbook.load(path, variable_manager=self.variables, loader=self.loader).get_plays()
 
     def templates(self, playbook):
-        """Return every file that the template tasks of a playbook would write, on every host of its plays."""
+        """Return every file that the tasks of a playbook would write from templates, on every host of its plays."""
+        return [file for play in self.plays(playbook) for file in self.below(play, play.compile())]
+
+    def below(self, play, blocks):
+        """Return what ``templates`` does for blocks, and for the files of tasks that these include."""
         found = []
-        for play in self.plays(playbook):
-            for task in tasks_of(play.compile()):
-                if task.action.split(".")[-1] in DYNAMIC and has_templates(task):
-                    raise AssertionError(f"{task.get_path()}: {task.action} is not seen here; import it, or teach me.")
-                if task.action in TEMPLATE:
-                    for host in self.inventory.get_hosts(play.hosts):
-                        found += self.render(play, task, host)
+        for task in tasks_of(blocks):
+            action = task.action.split(".")[-1]
+            if action == "include_role" and has_templates(task):
+                raise AssertionError(f"{task.get_path()}: {task.action} is not seen here; import it, or teach me.")
+            if action == "include_tasks" and has_templates(task):
+                found += self.below(play, self.included(play, task))
+            elif task.action in TEMPLATE or (task.action in ENTRIES and has_templates(task)):
+                for host in self.inventory.get_hosts(play.hosts):
+                    found += self.render(play, task, host)
         return found
 
+    def included(self, play, task):
+        """Return the blocks of the files that a task includes on the hosts of its play, as Ansible's strategy does."""
+        names = set()
+        for host in self.inventory.get_hosts(play.hosts):
+            variables = self.variables.get_vars(play=play, host=host, task=task)
+            names.add(
+                Templar(loader=self.loader, variables=variables).template(
+                    task.args.get("file") or task.args["_raw_params"]
+                )
+            )
+        blocks = []
+        for name in sorted(names):
+            tasks = self.loader.load_from_file(str(Path(task._role._role_path) / "tasks" / name))
+            blocks += load_list_of_blocks(
+                tasks,
+                play=play,
+                parent_block=task.copy().build_parent_block(),
+                role=task._role,
+                loader=self.loader,
+                variable_manager=self.variables,
+            )
+        return blocks
+
     def render(self, play, task, host):
-        """Return what a template task would write on a host, each time of its loop."""
+        """Return what a task would write on a host from templates, each time of its loop."""
         variables = self.variables.get_vars(play=play, host=host, task=task)
         variables["ansible_search_path"] = task.get_search_path()
+        if task.action in ENTRIES:
+            entries = Templar(loader=self.loader, variables=variables).template(task.args.get("files") or [])
+            return [
+                self.written(host, entry["template"], entry["path"], {**variables, **(entry.get("vars") or {})})
+                for entry in entries
+                if "template" in entry
+            ]
         items = [None]
         if task.loop is not None:
             items = Templar(loader=self.loader, variables=variables).template(task.loop)
-        return [self.written(task, host, {**variables, "item": item}) for item in items]
+        rendered = []
+        for item in items:
+            templar = Templar(loader=self.loader, variables={**variables, "item": item})
+            source, path = templar.template(task.args["src"]), templar.template(task.args["dest"])
+            rendered.append(self.written(host, source, path, {**variables, "item": item}))
+        return rendered
 
-    def written(self, task, host, variables):
-        """Return what a template task would write on a host with these variables."""
-        templar = Templar(loader=self.loader, variables=variables)
-        source, path = templar.template(task.args["src"]), templar.template(task.args["dest"])
-        text = templar.template("{{ lookup('template', '" + source + "', convert_data=false) }}", convert_data=False)
+    def written(self, host, source, path, variables):
+        """Return what a template becomes on a host with these variables."""
+        templar = Templar(loader=self.loader, variables={**variables, "rendered": source})
+        text = templar.template("{{ lookup('template', rendered, convert_data=false) }}", convert_data=False)
         return Rendered(host.name, source, path, text)

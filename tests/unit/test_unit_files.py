@@ -13,9 +13,11 @@ from ansible_collections.fastchat.fleet.plugins.filter.units import (
     page_gates,
     program_files,
     program_texts,
+    service_files,
     unit_settings,
     units_wanted,
 )
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import digest_with_links
 
 from testbed.paths import CLONE
 
@@ -30,7 +32,7 @@ TOGETHER = [
         for role in ("controller", "worker")
         for entry in yaml.safe_load((CLONE / f"roles/fastchat_{role}/vars/main.yml").read_text()).values()
         for value in ([entry["programs"]] if isinstance(entry, dict) and "programs" in entry else [entry])
-        if isinstance(value, list)
+        if isinstance(value, list) and all(isinstance(one, str) for one in value)
     ),
 ]
 
@@ -47,12 +49,11 @@ def site(tmp_path):
 
 
 UNIT = {"name": "echo", "description": "d", "command": ["-m", "services.echo.say"], "gates": [{"url": "u"}]}
-LINKS = {"/opt/fastchat/env": "envs/a"}
 
 
-def settings(site, targets=LINKS, **changed):
+def settings(site, **changed):
     (unit,) = service_units([{**UNIT, "programs": ["services.echo.say"], **changed}])
-    return unit_settings(unit, str(site / "unit.j2"), str(site / "services"), targets)
+    return unit_settings(unit, str(site / "unit.j2"), str(site / "services"))
 
 
 def test_a_package_is_all_its_files_and_a_module_is_itself_below_its_packages(site):
@@ -98,7 +99,6 @@ def test_a_process_is_out_of_date_when_anything_that_it_starts_with_is_another(s
     digest = settings(site)["FASTCHAT_DIGEST"]
     assert settings(site)["FASTCHAT_DIGEST"] == digest
     others = [
-        settings(site, {"/opt/fastchat/env": "envs/b"}),
         settings(site, environment={"A": "x"}),
         settings(site, command=["-m", "services.echo.say", "--loud"]),
         settings(site, memory_limit="1G"),
@@ -115,14 +115,52 @@ def test_a_process_is_not_out_of_date_for_what_it_does_not_start_with(site):
     digest = settings(site)["FASTCHAT_DIGEST"]
     (site / "services" / "echo" / "hear.py").write_text("print()\n")  # another program of the package
     assert settings(site, gates=[])["FASTCHAT_DIGEST"] == digest
-    assert settings(site, {**LINKS, "/elsewhere": "x"})["FASTCHAT_DIGEST"] == digest
 
 
 def test_what_is_wanted_is_what_the_environment_file_says(site):
     units = service_units([{**UNIT, "programs": ["services.echo.say"], "socket": "h:1"}])
-    (wanted,) = units_wanted(units, str(site / "unit.j2"), str(site / "services"), LINKS)
+    (wanted,) = units_wanted(units, str(site / "unit.j2"), str(site / "services"))
     digest = settings(site, socket="h:1")["FASTCHAT_DIGEST"]
-    assert wanted == {"name": "fastchat-echo.service", "gates": [{"url": "u"}], "socket": "h:1", "digest": digest}
+    assert wanted == {
+        "name": "fastchat-echo.service",
+        "gates": [{"url": "u"}],
+        "socket": "h:1",
+        "digest": digest,
+        "follows": ["/opt/fastchat/env"],
+    }
+
+
+def test_a_process_is_out_of_date_when_a_link_that_it_follows_leads_elsewhere(tmp_path):
+    link, other = tmp_path / "env", tmp_path / "other"
+    absent = digest_with_links("d", [str(link)])
+    link.symlink_to("envs/a")
+    first = digest_with_links("d", [str(link)])
+    assert digest_with_links("d", [str(link)]) == first and digest_with_links("e", [str(link)]) != first
+    other.symlink_to("envs/a")
+    link.unlink()
+    link.symlink_to("envs/b")
+    assert len({absent, first, digest_with_links("d", [str(link)]), digest_with_links("d", [str(other)])}) == 4
+
+
+def test_the_files_of_units_are_their_programs_with_their_folders_settings_sockets_and_units(site):
+    units = service_units([{**UNIT, "programs": ["services.common.asking"], "socket": "h:1", "gpu": True}])
+    entries = service_files(units, str(site / "unit.j2"), SERVICES, ["services.worker.leave"])
+    paths = [entry["path"] for entry in entries]
+    below = "/usr/local/lib/fastchat/services"
+    assert len(set(paths)) == len(paths) and paths[0] == "/etc/fastchat"
+    assert {f"{below}/common/wait_http.py", f"{below}/common/asking.py", f"{below}/worker/leave.py"} <= set(paths)
+    assert all(paths.index(os.path.dirname(path)) < paths.index(path) for path in paths if path.startswith(below + "/"))
+    assert paths[-3:] == [
+        "/etc/fastchat/echo.env",
+        "/etc/systemd/system/fastchat-echo.socket",
+        "/etc/systemd/system/fastchat-echo.service",
+    ]
+    assert "/etc/systemd/system/fastchat-gpu-devices.service" in paths
+    (env,) = [entry for entry in entries if entry["path"].endswith(".env")]
+    assert (env["owner"], env["group"], env["mode"]) == ("root", "fastchat", "0640")
+    assert all(entry.get("mode") for entry in entries), "a mode that the umask decides"
+    with pytest.raises(AnsibleFilterError, match="is no program below"):
+        service_files(units, str(site / "unit.j2"), SERVICES, ["services.ecko"])
 
 
 def test_each_api_server_has_a_name_a_port_and_a_health_check_of_its_own():

@@ -8,6 +8,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import hashlib
 import json
 import os
 import shutil
@@ -82,6 +83,12 @@ def running_digest(shown, proc="/proc"):
                 return word.split("=", 1)[1]
         return ""
     return None
+
+
+def digest_with_links(digest, links):
+    """Return 12 hexadecimal digits of a digest and of where links point; an absent link points to ''."""
+    lines = [digest] + ["%s %s" % (link, os.readlink(link) if os.path.islink(link) else "") for link in links]
+    return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()[:12]
 
 
 def plan(unit, shown):

@@ -30,3 +30,8 @@ def receive_plan(manifest, release, distribute, url):
         manifest = dict(manifest, files={name: manifest["files"][name] for name in release["damaged"]})
     method = "http" if repairs and distribute == "p2p" else distribute
     return {"repairs": repairs, "manifest": manifest, "method": method, "url": url if method == distribute else ""}
+
+
+def named_sources(sources):
+    """Return {name: source} of a model as the list that the module ``weights_fetch`` takes, each with its name."""
+    return [dict(source, name=name) for name, source in sorted(sources.items())]

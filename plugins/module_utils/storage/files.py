@@ -52,9 +52,10 @@ def rename(part, path):
     sync_folder(os.path.dirname(path) or ".")
 
 
-def write(path, data, mode=0o644, durable=True):
+def write(path, data, mode=0o644, durable=True, prepare=None):
     """Replace a file's content (bytes) in one step; ``mode`` is set whatever the umask is.
 
+    ``prepare`` is called with the path of the complete ``.part`` before that gets the final name, to give it an owner.
     When not ``durable``, nothing is synced. This is for files that nobody misses after a power cut, such as progress.
     """
     part = path + PART
@@ -65,6 +66,8 @@ def write(path, data, mode=0o644, durable=True):
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
+        if prepare:
+            prepare(part)
         if durable:
             os.fsync(descriptor)
     finally:

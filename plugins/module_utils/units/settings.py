@@ -19,20 +19,19 @@ def digest_of(inputs: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def settings_of(unit: dict[str, Any], template: str, texts: dict[str, str], targets: dict[str, str]) -> dict[str, Any]:
+def settings_of(unit: dict[str, Any], template: str, texts: dict[str, str]) -> dict[str, Any]:
     """Return {name: value} of a unit's environment file, in the order in which they are written.
 
     ``unit`` is complete, as the filter ``service_units`` returns it; ``template`` is the text of the unit's template;
-    ``texts`` are its programs by file name; ``targets`` says where links point ({link: target}).
+    ``texts`` are its programs by file name.
 
-    FASTCHAT_DIGEST comes first: it covers all of these, so a process that started with another value is out of date.
-    Raises KeyError when a link that the unit follows is not in ``targets``.
+    FASTCHAT_DIGEST comes first: it covers all of these, so a process that started with another value is out of date. On
+    the host the module ``service_units`` adds to it where the links point that the unit follows.
     """
     inputs = {
         "unit": {name: value for name, value in unit.items() if name not in ASKED},
         "template": template,
         "programs": texts,
-        "links": {link: targets[link] for link in unit["follows"]},
     }
     return {"FASTCHAT_DIGEST": digest_of(inputs), **dict(sorted(unit["environment"].items())), **FIXED}
 
@@ -40,4 +39,10 @@ def settings_of(unit: dict[str, Any], template: str, texts: dict[str, str], targ
 def unit_wanted(unit: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Return a unit as the module ``service_units`` takes it; ``settings`` are those of ``settings_of``."""
     name, digest = f"fastchat-{unit['name']}.service", settings["FASTCHAT_DIGEST"]
-    return {"name": name, "gates": unit["gates"], "socket": unit["socket"], "digest": digest}
+    return {
+        "name": name,
+        "gates": unit["gates"],
+        "socket": unit["socket"],
+        "digest": digest,
+        "follows": unit["follows"],
+    }
