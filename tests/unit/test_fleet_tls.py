@@ -140,5 +140,9 @@ def test_its_units_are_such_that_systemd_219_can_bear():
 
 
 def test_the_firewall_lets_members_reach_its_port():
-    (rules,) = {file.text for file in Fleet(EXAMPLE, fleet_firewall_backend="nftables").templates("firewall.yml") if file.source == "firewall.nft.j2"}
+    (rules,) = {
+        file.text
+        for file in Fleet(EXAMPLE, fleet_firewall_backend="nftables").templates("firewall.yml")
+        if file.source == "firewall.nft.j2"
+    }
     assert " 21070," in rules and "21071" not in rules

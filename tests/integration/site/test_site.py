@@ -25,7 +25,7 @@ ASKED_BY_THE_CONTROLLER = {
     "Ask | Read each gateway's certificate",
     "Ask | Ask through each gateway",
 }
-START = "Start | Run it with the written settings and wait for its health checks"
+START = "Run | Write programs, settings and units, run them, and wait for their health checks"
 BUILDERS = str(Path(__file__).with_name("builders.yml"))
 
 
@@ -151,11 +151,10 @@ def test_check_mode_on_finished_hosts_reports_no_change(site):
 def test_a_changed_setting_restarts_its_service_only(site):
     runner = site.run("--tags=services", "--limit=gpu02", fastchat_worker_heartbeat_seconds=11)
     assert runner.rc == 0, words(runner)
-    assert changed(runner) == [
-        ("gpu02", "Install | Write what the services start with"),
-        ("gpu02", START),
-    ]
-    assert len(changed(site.run("--tags=services", "--limit=gpu02"))) == 2  # the setting goes back
+    assert changed(runner) == [("gpu02", START)]
+    (said,) = [result for _host, task, result in results(runner, "ok") if task == START]
+    assert said["changes"] == ["written /etc/fastchat/worker@0.env", "restarted fastchat-worker@0.service"]
+    assert len(changed(site.run("--tags=services", "--limit=gpu02"))) == 1  # the setting goes back
 
 
 def test_a_service_that_does_not_come_up_fails_with_its_journal(site):
@@ -224,7 +223,7 @@ def test_what_was_distributed_answers_and_the_way_back_is_a_flip(site):
     assert runner.rc == 0, words(runner)
     back = site.run()
     assert back.rc == 0, words(back)
-    assert {task.split(" | ")[0] for host, task in changed(back)} <= {"Plan", "Install", "Start", "Tidy"}
+    assert {task.split(" | ")[0] for host, task in changed(back)} <= {"Plan", "Run", "Tidy"}
 
 
 def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
@@ -242,7 +241,7 @@ def test_rolling_back_is_a_flip_that_serves_and_can_be_taken_back(site):
     assert runner.rc == 0, words(runner)
     back = site.releases()
     assert back[0] == back[1] and back[0] not in was
-    assert {task.split(" | ")[0] for host, task in set(changed(runner)) - flips} == {"Install", "Start"}
+    assert {task.split(" | ")[0] for host, task in set(changed(runner)) - flips} == {"Run"}
     said = {host: " ".join(result["msg"]) for host, task, result in results(runner, "ok") if "how to keep" in task}
     assert sorted(said) == ["gpu01", "gpu02"]
     for old, new in zip(was, back, strict=True):
