@@ -5,6 +5,7 @@ variables that Ansible's own variable manager gives them. Facts and what earlier
 REGISTERED: they stand in for the host.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ REGISTERED = {
     "__fastchat_worker_gpus": GPUS,
 }
 TEMPLATE = {"ansible.builtin.template", "template"}
+HANDED = re.compile(r"lookup\('template', '([^']+)'\)")  # a module that gets a rendered text
 DYNAMIC = {"include_role", "include_tasks"}
 
 
@@ -92,29 +94,48 @@ class Fleet:
         return Playbook.load(path, variable_manager=self.variables, loader=self.loader).get_plays()
 
     def templates(self, playbook):
-        """Return every file that the template tasks of a playbook would write, on every host of its plays."""
+        """Return every file that a playbook's tasks would write from templates, on every host of its plays.
+
+        The path of a text that a module is handed is the module's name and the template's, without .j2.
+        """
         found = []
         for play in self.plays(playbook):
             for task in tasks_of(play.compile()):
                 if task.action.split(".")[-1] in DYNAMIC and has_templates(task):
                     raise AssertionError(f"{task.get_path()}: {task.action} is not seen here; import it, or teach me.")
-                if task.action in TEMPLATE:
+                if task.action in TEMPLATE or HANDED.search(str(task.args)):
                     for host in self.inventory.get_hosts(play.hosts):
                         found += self.render(play, task, host)
         return found
 
     def render(self, play, task, host):
-        """Return what a template task would write on a host, each time of its loop."""
+        """Return what a task would write on a host from templates, each time of its loop."""
         variables = self.variables.get_vars(play=play, host=host, task=task)
         variables["ansible_search_path"] = task.get_search_path()
         items = [None]
         if task.loop is not None:
             items = Templar(loader=self.loader, variables=variables).template(task.loop)
-        return [self.written(task, host, {**variables, "item": item}) for item in items]
+        if task.action in TEMPLATE:
+            return [self.written(task, host, {**variables, "item": item}) for item in items]
+        names = HANDED.findall(" ".join(str(value) for value in task.args.values()))
+        return [
+            Rendered(
+                host.name,
+                name,
+                f"{task.action}/{name.removesuffix('.j2')}",
+                self.text(name, {**variables, "item": item}),
+            )
+            for item in items
+            for name in names
+        ]
+
+    def text(self, source, variables):
+        """Return a template's text with these variables."""
+        templar = Templar(loader=self.loader, variables=variables)
+        return templar.template("{{ lookup('template', '" + source + "', convert_data=false) }}", convert_data=False)
 
     def written(self, task, host, variables):
         """Return what a template task would write on a host with these variables."""
         templar = Templar(loader=self.loader, variables=variables)
         source, path = templar.template(task.args["src"]), templar.template(task.args["dest"])
-        text = templar.template("{{ lookup('template', '" + source + "', convert_data=false) }}", convert_data=False)
-        return Rendered(host.name, source, path, text)
+        return Rendered(host.name, source, path, self.text(source, variables))
