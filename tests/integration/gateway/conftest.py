@@ -39,6 +39,7 @@ class Gateway:
     def stand_in(self):
         """Start the stand-in for the API on the port of the first API server; the second one's stays closed."""
         self.on("ctl01", "tee", "/usr/local/lib/standin.py", stdin=(HERE / "standin.py").read_text())
+        self.on("ctl01", "systemctl", "stop", "standin", check=False)  # of a fleet that was kept
         self.on("ctl01", "systemd-run", "--unit=standin", "python3", "/usr/local/lib/standin.py", "", "8000")
 
     def curl(self, path, *arguments, key="", **headers):
@@ -77,7 +78,7 @@ def gateway():
     layouts.bring_up(FLEET, FLEET)
     found = Gateway()
     found.stand_in()
-    found.on("outsider", "sh", "-c", "apt-get -qq update && apt-get -qq install --yes curl")
+    found.on("outsider", "sh", "-c", "command -v curl || (apt-get -qq update && apt-get -qq install --yes curl)")
     yield found
     if not os.environ.get("KEEP_FLEET"):
         fleet.down(FLEET)
