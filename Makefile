@@ -67,8 +67,9 @@ stacks: $(VENV)/.done ## Every other stack on CPU, from bare to answering; inter
 	  STACK=$$stack molecule --base-config molecule/config.yml test --scenario-name stack; done
 	python -m pytest tests/integration/runtime
 
-security: tools ## A host outside the fleet scans, asks without a key, replaces keys, attacks
+security: tools ## A host outside the fleet scans, asks without a key, replaces keys, attacks; the gateway alone
 	python -m pytest tests/integration/security
+	python -m pytest tests/integration/gateway
 
 web: $(VENV)/.done ## The chat as a web page: asked as a browser does, through the gateway, without a worker
 	python -m pytest tests/integration/web

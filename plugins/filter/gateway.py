@@ -1,15 +1,18 @@
-"""Filters of the gateway: faults of its API keys, the servers behind it, and its addresses."""
+"""Filters of the gateway: faults of its API keys and origins, the servers behind it, and its addresses."""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.addresses import authority
+from ansible_collections.fastchat.fleet.plugins.module_utils.addresses.joining import authority, base_url
 
 # RFC 6750's b64token: what a client can send after "Bearer". Nothing in it means anything to nginx once escaped.
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 SHORTEST = 20
+# An origin as a browser sends it: small letters, no path, and no port that is the scheme's own.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+OWN_PORT = re.compile(r"(http://.*):80|(https://.*):443")
 
 
 def gateway_key_faults(keys: Any) -> list[str]:
@@ -35,6 +38,30 @@ def gateway_key_faults(keys: Any) -> list[str]:
     return faults
 
 
+def gateway_origin_faults(origins: Any) -> list[str]:
+    """Return one sentence for each fault of fastchat_gateway_cors_origins; [] when there is none."""
+    name = "fastchat_gateway_cors_origins"
+    origins = [origins] if isinstance(origins, str) else origins
+    if not isinstance(origins, list):
+        return [f'{name} is {origins!r}, wanted a list of origins such as [https://chat.example.com], or ["*"].']
+    if origins == ["*"]:
+        return []
+    faults = []
+    for origin in origins:
+        own_port = OWN_PORT.fullmatch(str(origin))
+        if origin == "*":
+            faults.append(f'{name} has "*" and others: name "*" alone to let every page ask, or leave it out.')
+        elif own_port:
+            near = own_port[1] or own_port[2]
+            faults.append(f"{name} has {origin!r}, and browsers leave the scheme's own port out: write {near}.")
+        elif not isinstance(origin, str) or not ORIGIN.fullmatch(origin):
+            faults.append(
+                f"{name} has {origin!r}, wanted scheme, host and port only and in small letters, as browsers send it,"
+                " such as https://chat.example.com or http://localhost:3000."
+            )
+    return faults
+
+
 def gateway_upstreams(hostvars: Mapping, hosts: Iterable[str], variable: str, default: int | list[int]) -> list[str]:
     """Return host:port for each port that a ``variable`` of each host names, one port or several."""
     found = []
@@ -50,7 +77,7 @@ def gateway_addresses(hostvars: Mapping, gateways: Iterable[str]) -> list[dict]:
     for host in gateways:
         variables = hostvars[host]
         name, port = variables.get("fastchat_gateway_names", [host])[0], variables.get("fastchat_gateway_port", 443)
-        found.append({"host": host, "url": f"https://{authority(name, port)}/v1"})
+        found.append({"host": host, "url": base_url(name, port, "https") + "/v1"})
     return found
 
 
@@ -62,5 +89,6 @@ class FilterModule:
         return {
             "gateway_addresses": gateway_addresses,
             "gateway_key_faults": gateway_key_faults,
+            "gateway_origin_faults": gateway_origin_faults,
             "gateway_upstreams": gateway_upstreams,
         }

@@ -43,13 +43,13 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fastchat.fleet.plugins.module_utils.addresses.joining import base_url
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import web_server
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.processes import PROGRAMS, alive
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.serve import serve, stop_serving
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.users import make_folder
 
 PORTS = {"http": 21090, "peer": 21091, "rsync": 21092}
-URLS = {"http": "http://%s:%d/%s", "rsync": "rsync://%s:%d/release/"}
 
 
 def current(root):
@@ -77,10 +77,11 @@ def started(given, release, manifest):
         cache=os.path.join(given["root"], "torrents", os.path.basename(release)),
         source=web_server.__loader__.get_source(web_server.__name__),
     )
-    host = "[%s]" % address if ":" in address else address
-    parts = {"http": (host, ports["http"], os.path.basename(release)), "rsync": (host, ports["rsync"])}
-    scheme = "rsync" if method == "rsync" else "http"
-    return {"torrent": base64.b64encode(torrent).decode(), "url": URLS[scheme] % parts[scheme]}
+    if method == "rsync":
+        url = base_url(address, ports["rsync"], "rsync") + "/release/"
+    else:
+        url = "%s/%s" % (base_url(address, ports["http"]), os.path.basename(release))
+    return {"torrent": base64.b64encode(torrent).decode(), "url": url}
 
 
 def main():

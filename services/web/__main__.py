@@ -41,8 +41,9 @@ def main():
     page = page_of(web).queue(
         default_concurrency_limit=options.concurrency_count, status_update_rate=10, api_open=False
     )
+    host = f"[{options.host}]" if ":" in options.host else options.host  # gradio makes a URL of it
     page.launch(
-        server_name=options.host,
+        server_name=host,
         server_port=options.port,
         root_path=options.gradio_root_path or None,
         max_threads=200,
@@ -56,7 +57,7 @@ def main():
         quiet=True,
         app_kwargs={"middleware": [Middleware(OnlyChat)], "routes": [Route("/fleet", fleet)]},
     )
-    sys.__stderr__.write(f"the page is at http://{options.host}:{options.port}\n")
+    sys.__stderr__.write(f"the page is at http://{host}:{options.port}\n")
     page.block_thread()
 
 

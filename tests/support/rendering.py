@@ -5,6 +5,7 @@ variables that Ansible's own variable manager gives them. Facts and what earlier
 REGISTERED: they stand in for the host.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ REGISTERED = {"__fastchat_worker_gpus": GPUS}
 TEMPLATE = {"ansible.builtin.template", "template"}
 # They take entries, of which some are templates.
 ENTRIES = {"fastchat.fleet.host_files", "fastchat.fleet.service_units"}
+HANDED = re.compile(r"lookup\('template', '([^']+)'\)")  # a module that gets a rendered text
 
 
 class Rendered(NamedTuple):
@@ -63,6 +65,11 @@ def has_templates(task):
     """Return whether the role that a task is of, or that it includes into a playbook, has templates."""
     role = CLONE / "roles" / str(task.args.get("name")) if task._role is None else Path(task._role._role_path)
     return not role.is_dir() or (role / "templates").is_dir()
+
+
+def handed(task):
+    """Return the templates whose texts a task hands to its module."""
+    return HANDED.findall(" ".join(str(value) for value in task.args.values()))
 
 
 class Fleet:
@@ -91,7 +98,10 @@ class Fleet:
         return Playbook.load(path, variable_manager=self.variables, loader=self.loader).get_plays()
 
     def templates(self, playbook):
-        """Return every file that the tasks of a playbook would write from templates, on every host of its plays."""
+        """Return every file that a playbook's tasks would write from templates, on every host of its plays.
+
+        The path of a text that a module is handed is the module's name and the template's, without .j2.
+        """
         return [file for play in self.plays(playbook) for file in self.below(play, play.compile())]
 
     def below(self, play, blocks):
@@ -103,7 +113,7 @@ class Fleet:
                 raise AssertionError(f"{task.get_path()}: {task.action} is not seen here; import it, or teach me.")
             if action == "include_tasks" and has_templates(task):
                 found += self.below(play, self.included(play, task))
-            elif task.action in TEMPLATE or (task.action in ENTRIES and has_templates(task)):
+            elif task.action in TEMPLATE or (task.action in ENTRIES and has_templates(task)) or handed(task):
                 for host in self.inventory.get_hosts(play.hosts):
                     found += self.render(play, task, host)
         return found
@@ -135,25 +145,28 @@ class Fleet:
         """Return what a task would write on a host from templates, each time of its loop."""
         variables = self.variables.get_vars(play=play, host=host, task=task)
         variables["ansible_search_path"] = task.get_search_path()
+        templar = Templar(loader=self.loader, variables=variables)
+        items = [None] if task.loop is None else templar.template(task.loop)
+        found = []
+        for item in items:
+            found += self.pieces(task, {**variables, "item": item})
+        return [Rendered(host.name, source, path, self.text(source, more)) for source, path, more in found]
+
+    def pieces(self, task, variables):
+        """Return [(template, path, variables)] of what a task writes."""
+        templar = Templar(loader=self.loader, variables=variables)
         if task.action in ENTRIES:
-            entries = Templar(loader=self.loader, variables=variables).template(task.args.get("files") or [])
+            entries = templar.template(task.args.get("files") or [])
             return [
-                self.written(host, entry["template"], entry["path"], {**variables, **(entry.get("vars") or {})})
+                (entry["template"], entry["path"], {**variables, **(entry.get("vars") or {})})
                 for entry in entries
                 if "template" in entry
             ]
-        items = [None]
-        if task.loop is not None:
-            items = Templar(loader=self.loader, variables=variables).template(task.loop)
-        rendered = []
-        for item in items:
-            templar = Templar(loader=self.loader, variables={**variables, "item": item})
-            source, path = templar.template(task.args["src"]), templar.template(task.args["dest"])
-            rendered.append(self.written(host, source, path, {**variables, "item": item}))
-        return rendered
+        if task.action in TEMPLATE:
+            return [(templar.template(task.args["src"]), templar.template(task.args["dest"]), variables)]
+        return [(name, f"{task.action}/{name.removesuffix('.j2')}", variables) for name in handed(task)]
 
-    def written(self, host, source, path, variables):
-        """Return what a template becomes on a host with these variables."""
+    def text(self, source, variables):
+        """Return a template's text with these variables."""
         templar = Templar(loader=self.loader, variables={**variables, "rendered": source})
-        text = templar.template("{{ lookup('template', rendered, convert_data=false) }}", convert_data=False)
-        return Rendered(host.name, source, path, text)
+        return templar.template("{{ lookup('template', rendered, convert_data=false) }}", convert_data=False)

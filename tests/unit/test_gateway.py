@@ -1,7 +1,7 @@
 """The gateway refuses bad keys and certificates, and no sentence has a key in it."""
 
 import pytest
-from ansible_collections.fastchat.fleet.plugins.filter.gateway import gateway_key_faults
+from ansible_collections.fastchat.fleet.plugins.filter.gateway import gateway_key_faults, gateway_origin_faults
 
 from testbed.audit import unit_rules
 from testbed.paths import CLONE
@@ -37,6 +37,44 @@ def test_keys_that_can_not_be_used_are_refused_without_being_said(keys, sentence
     assert ALICE not in said and "sk-short" not in said
 
 
+@pytest.mark.parametrize(
+    "origins",
+    [
+        [],
+        ["*"],
+        "*",
+        "https://chat.example.com",
+        ["https://chat.example.com", "http://localhost:3000", "http://[fd00::11]:3000", "vscode-webview://0a1b"],
+    ],
+)
+def test_origins_as_browsers_send_them(origins):
+    assert gateway_origin_faults(origins) == []
+
+
+@pytest.mark.parametrize(
+    ("origins", "sentence"),
+    [
+        (["*", "https://a.example.com"], 'has "*" and others: name "*" alone'),
+        (["https://a.example.com/"], "'https://a.example.com/', wanted scheme, host and port only"),
+        (["https://a.example.com/chat"], "wanted scheme, host and port only"),
+        (["https://A.example.com"], "in small letters, as browsers send it"),
+        (["a.example.com"], "wanted scheme, host and port only"),
+        (["https://*.example.com"], "wanted scheme, host and port only"),
+        (["null"], "wanted scheme, host and port only"),
+        ([None], "has None, wanted scheme"),
+        (['https://a"; return 200; "'], "wanted scheme, host and port only"),
+        (["https://a.example.com\n"], "wanted scheme, host and port only"),
+        (["https://$host"], "wanted scheme, host and port only"),
+        (["https://a.example.com:443"], "leave the scheme's own port out: write https://a.example.com."),
+        (["http://[fd00::11]:80"], "leave the scheme's own port out: write http://[fd00::11]."),
+        ({"https://a.example.com": True}, "wanted a list of origins"),
+    ],
+)
+def test_origins_that_no_browser_sends_are_refused(origins, sentence):
+    (said,) = gateway_origin_faults(origins)
+    assert sentence in said and said.endswith(".")
+
+
 def rendered(**extra):
     keys = {"alice": ALICE, "bob": BOB}
     files = (
@@ -66,8 +104,29 @@ def test_every_api_server_is_behind_it_and_only_openai_s_paths_are_before_it():
 def test_a_client_is_told_when_to_ask_again_in_openai_s_form():
     conf = rendered()["nginx.conf"]
     busy = conf[conf.index("location @e429") : conf.index("location @e500")]
+    for code in (502, 503, 504):
+        place = conf[conf.index(f"location @e{code}") :]
+        assert "add_header Retry-After 1 always;" in place[: place.index("}")]
+        assert f"error_page {code} @e{code};" in conf
     assert "add_header Retry-After 1 always;" in busy and '"code": "rate_limit_exceeded"' in busy
     assert '"code": "invalid_api_key"' in conf[conf.index("location @e401") :].splitlines()[2]
+
+
+def test_no_page_of_another_origin_is_let_in_unless_it_is_named_and_then_on_every_answer():
+    conf = rendered()["nginx.conf"]
+    assert "add_header Access-Control" not in conf and "proxy_hide_header Access-Control-Allow-Origin;" in conf
+    assert conf.count('proxy_set_header Origin "";') == 5
+    for origins, allowed, vary in (
+        (["https://a.example.com"], '"https://a.example.com" $http_origin;', True),
+        ("*", 'default "*";', False),
+    ):
+        extra = {"fastchat_gateway_cors_origins": origins, "fastchat_gateway_web_upstreams": ["web01:7860"]}
+        conf = rendered(**extra)["nginx.conf"]
+        assert allowed in conf and ("add_header Vary Origin always;" in conf) is vary
+        # nginx drops the server's headers in a location that has one of its own.
+        for place in conf.split("location ")[1:]:
+            own = place[: place.index("}")]
+            assert ("add_header" in own) is ("$fastchat_origin always" in own) or place.startswith("@person")
 
 
 def test_the_web_ui_is_behind_it_where_there_is_one():
@@ -77,7 +136,7 @@ def test_the_web_ui_is_behind_it_where_there_is_one():
 
 
 def test_names_and_addresses_stand_in_the_certificate():
-    text = rendered(fastchat_gateway_names=["chat.example.com", "10.1.2.9"])["gateway.cnf"]
+    text = rendered(fastchat_gateway_names=["chat.example.com", "10.1.2.9"])["self-signed.cnf"]
     for line in ("CN = chat.example.com", "DNS.1 = chat.example.com", "IP.2 = 10.1.2.9", "IP.3 = 10.1.2.3"):
         assert line in text
 

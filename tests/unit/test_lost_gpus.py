@@ -56,7 +56,8 @@ def test_a_lost_gpu_keeps_its_place_so_that_no_other_is_renumbered():
     assert (facts["count"], facts["fault"]) == (7, "")
     assert placed(placement_plan(facts, wish("vicuna-13b-v1.5"))) == {4: ("vicuna-13b-v1.5", [4, 5, 6, 7])}
     assert gpu_faults("gpu01", facts) == [
-        "gpu01: GPU 3 (0000:00:07.0) is lost (Unknown Error): reboot the host, and look for Xid in its kernel log."
+        "gpu01: GPU 3 (0000:00:07.0) is lost (Unknown Error): reboot the host; if it comes back, look for Xid in"
+        " the kernel log and have the card, its power and its slot checked."
     ]
 
 

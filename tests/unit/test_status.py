@@ -9,9 +9,11 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.faults import
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.releases import drifts, release_peers
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.status import COLUMNS, fleet_status
 from ansible_collections.fastchat.fleet.plugins.module_utils.host import running as unit_facts
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.nvidia_smi import facts_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd
 
 from testbed.paths import CLONE
+from tests.support.recordings import recorded
 from tests.support.sentences import no_faults
 
 NOW = 1_700_000_000
@@ -191,16 +193,17 @@ def test_another_stack_or_model_is_no_drift():
 
 
 def test_what_the_driver_reports_of_a_gpu():
-    card = {"bus": "00000000:04:00.0", "ecc_uncorrected": {"volatile": 2}, "retired_pages": {"pending": True}}
-    said = gpu_faults("gpu01", {"fault": "", "gpus": [{}, card, {"remapped_rows": {"failed": True}}]})
+    well = facts_of(recorded("v100-sxm2-16gb-x8_550.127.05.txt"))["gpus"][0]
+    ill = {**well, "bus": "00000000:04:00.0", "ecc_uncorrected": {"volatile": 2}, "retired_pages": {"pending": True}}
+    said = gpu_faults("gpu01", {"fault": "", "gpus": [well, ill, {**well, "remapped_rows": {"failed": True}}]})
     assert len(said) == 3
-    assert said[0].startswith("gpu01: GPU 1 (00000000:04:00.0) had 2 memory errors")
+    assert said[1].startswith("gpu01: GPU 1 (00000000:04:00.0) had 2 uncorrected memory errors")
     assert gpu_faults("gpu01", {"fault": "the driver does not answer.", "gpus": []}) == [
         "gpu01: the driver does not answer."
     ]
     has = worker("gpu01")
     has["plan"]["fastchat-worker@0"]["gpus"] = [0, 1]
-    has["gpus"] = {"gpus": [{"memory_mb": 32480, "memory_used_mb": 14010}, {"memory_mb": 32480, "memory_used_mb": 10}]}
+    has["gpus"] = {"gpus": [{**well, "memory_mb": 32480, "memory_used_mb": used} for used in (14010, 10)]}
     row = fleet_status(fleet(gpu01=has), registry("gpu01", "gpu02"))["rows"][1]
     assert row["gpu"] == "14010 of 32480 MiB, 10 of 32480 MiB"
 

@@ -61,14 +61,16 @@ def read(bundle, wanted=""):
             raise BundleError("%s is not there: name the directory that playbooks/bundle.yml made." % path)
         raise BundleError("%s can not be read (%s): correct that." % (path, error.strerror))
     except ValueError:
-        raise BundleError("%s is no JSON: it was cut or changed, copy the bundle again." % path)
+        raise BundleError("%s is no JSON: copy the bundle again." % path)
     if manifest.get("format") != FORMAT:
         raise BundleError(
             "%s has format %r, wanted %d: make the bundle again." % (path, manifest.get("format"), FORMAT)
         )
     digest = sha256_of(path)
     if wanted and digest != wanted:
-        raise BundleError("%s has sha256 %s, wanted %s: it is another bundle, or was changed." % (path, digest, wanted))
+        raise BundleError(
+            "%s has sha256 %s, wanted %s: name the right bundle, or copy it again." % (path, digest, wanted)
+        )
     return manifest, digest
 
 

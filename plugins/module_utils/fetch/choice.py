@@ -59,7 +59,8 @@ def pinned(items: List[Item], sums: Dict[str, str]) -> List[Item]:
             raise FetchError("%s has sha256 %r, wanted 64 hexadecimal digits." % (item.name, wanted))
         if wanted and item.sha256 and item.sha256 != wanted:
             raise FetchError(
-                "%s has sha256 %s in the source, wanted %s: the source was changed." % (item.name, item.sha256, wanted)
+                "%s has sha256 %s in the source, wanted %s: correct whichever is wrong."
+                % (item.name, item.sha256, wanted)
             )
     return [item._replace(sha256=sums.get(item.name, item.sha256)) for item in items]
 

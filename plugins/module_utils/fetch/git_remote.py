@@ -92,6 +92,11 @@ class Git:
                     "%s refused git with the login that was given (git says: %s): give one that may read it."
                     % (self.url, words)
                 )
+            if "WEIGHTS_FETCH_USER" in self.environment:
+                return Denied(
+                    "git was asked for another login than the one that was given for %s (git says: %s): give one for"
+                    " what git names, or name the source by its final address." % (self.url, words)
+                )
             return Denied(
                 "%s refused git, which has no login for it (git says: %s): give a token or a netrc entry that may."
                 % (self.url, words + netrc_fault())

@@ -189,7 +189,7 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 raise Transient("%s broke off its answer: %s." % (public(url), reason_of(error))) from None
         if len(body) > JSON_LIMIT:
-            raise FetchError("%s answered more than %d bytes of JSON: it is no model hub." % (public(url), JSON_LIMIT))
+            raise FetchError("%s answered more than %d bytes of JSON: check the URL." % (public(url), JSON_LIMIT))
         try:
             return json.loads(body.decode("utf-8")), response.headers
         except (ValueError, RecursionError):
@@ -213,7 +213,8 @@ class Client:
             if start != offset:
                 response.close()
                 raise FetchError(
-                    "%s answered another range than asked for: a proxy in between is broken." % public(url)
+                    "%s answered the range %r, asked for from byte %d: correct the server or the proxy before it."
+                    % (public(url), (response.headers.get("Content-Range") or "")[:80], offset)
                 )
         if size >= 0 and total is not None and total.isdigit() and int(total) != size:
             response.close()
@@ -222,7 +223,10 @@ class Client:
                     "%s answered a web page (text/html, %s bytes), wanted a file of %d: read what it says."
                     % (public(url), total, size)
                 )
-            raise FetchError("%s has %s bytes, wanted %d: the source was changed." % (public(url), total, size))
+            raise FetchError(
+                "%s has %s bytes, wanted %d: correct the source, or the size that is wanted."
+                % (public(url), total, size)
+            )
         return response, start
 
 

@@ -40,7 +40,9 @@ def commit_of(client: Client, endpoint: str, repository: str, revision: str) -> 
         raise Missing("%s has no %s at revision %s: check both." % (public(endpoint), repository, revision)) from None
     commit = text_of(answer, "sha") if isinstance(answer, dict) else ""
     if not re.match(r"[0-9a-f]{40,64}$", commit):
-        raise FetchError("%s named no commit for %s: it is no model hub." % (public(endpoint), repository))
+        raise FetchError(
+            "%s named no commit for %s: check that the URL is that of a model hub." % (public(endpoint), repository)
+        )
     return commit
 
 
@@ -51,7 +53,9 @@ def listing(client: Client, endpoint: str, repository: str, commit: str) -> List
     for _page in range(PAGES):
         entries, headers = client.json(url, {})
         if not isinstance(entries, list):
-            raise FetchError("%s listed no files for %s: it is no model hub." % (public(endpoint), repository))
+            raise FetchError(
+                "%s listed no files for %s: check that the URL is that of a model hub." % (public(endpoint), repository)
+            )
         items += [
             item_of(client, endpoint, repository, commit, entry)
             for entry in entries
@@ -64,7 +68,9 @@ def listing(client: Client, endpoint: str, repository: str, commit: str) -> List
         if origin(url) != origin(endpoint):
             # A mirror hands on its origin's next page: stay with the mirror.
             url = endpoint + url[len("%s://%s" % urllib.parse.urlsplit(url)[:2]) :]
-    raise FetchError("%s lists %s without end: it is no model hub." % (public(endpoint), repository))
+    raise FetchError(
+        "%s lists %s without end: check that the URL is that of a model hub." % (public(endpoint), repository)
+    )
 
 
 def item_of(client: Client, endpoint: str, repository: str, commit: str, entry: Dict[str, Any]) -> Item:
@@ -74,7 +80,8 @@ def item_of(client: Client, endpoint: str, repository: str, commit: str, entry: 
     size, oid = whole_of(facts, "size"), text_of(facts, "oid")
     if size < 0 or not re.match(r"[0-9a-f]{40,64}$", oid) or (lfs and not SHA256.match(oid)):
         raise FetchError(
-            "%s lists %r of %s without size or digest: it is no model hub." % (public(endpoint), name, repository)
+            "%s lists %r of %s without size or digest: check that the URL is that of a model hub."
+            % (public(endpoint), name, repository)
         )
     url = "%s/%s/resolve/%s/%s" % (endpoint, repository, commit, urllib.parse.quote(name))
     return Item(name, size, oid if lfs else "", "" if lfs else oid, lambda at: client.range(url, {}, at, size))

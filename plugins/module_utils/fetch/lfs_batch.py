@@ -103,12 +103,12 @@ class Batch:
         size = whole_of(entry, "size")
         if size not in (-1, pointer.size):
             raise FetchError(
-                "%s has %d bytes on %s, its pointer says %d: the source is damaged." % (name, size, where, pointer.size)
+                "%s has %d bytes on %s, its pointer says %d: take another source." % (name, size, where, pointer.size)
             )
         header = action.get("header")
         headers = {str(k): str(v) for k, v in header.items()} if isinstance(header, dict) else {}
         if re.search(r"[\r\n]", "".join(headers) + "".join(headers.values())):
-            raise FetchError("%s offers %s with a broken header: the server is not trustworthy." % (where, name))
+            raise FetchError("%s offers %s with a line break in a header: take another source." % (where, name))
         origin(text_of(action, "href"))
         self.links[pointer.oid] = (text_of(action, "href"), headers, expiry_of(action, self.now()))
 

@@ -15,7 +15,9 @@ def checked_name(name: str) -> str:
     bad = name.startswith("/") or CONTROL.search(name) or any(part in ("", ".", "..", ".git") for part in parts)
     if bad or name == STATE:
         raise FetchError(
-            "file name %r of the source would leave the destination: the source is not trustworthy." % name
+            "file name %r of the source can not be written below the destination (wanted: no absolute path, no part ."
+            " or .. or .git, no control character, and not %s): leave the file out, or take another source."
+            % (name, STATE)
         )
     return name
 

@@ -53,7 +53,9 @@ class Task:
                     % (self.item.name, fault)
                 )
             if last:
-                raise FetchError("%s came twice with %s: the source is damaged." % (self.item.name, fault))
+                raise FetchError(
+                    "%s came twice with %s: correct the source, or the sum that is wanted." % (self.item.name, fault)
+                )
         raise AssertionError("unreachable")
 
     def refuse_pointer(self) -> None:

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
+from ..placement.health import gpu_troubles
+
 OLD_SECONDS = 300  # the probe runs every 15 s
 WELL = {"controller": ("", "serving"), "probe": ("", "good", "loading")}
 
 
 def gpu_faults(host: str, gpus: dict) -> list[str]:
-    """Return one sentence for each fault that the driver reports of a GPU."""
+    """Return one sentence for each fault that the driver reports of a GPU, as placement words it."""
     faults = [f"{host}: {gpus['fault']}"] if gpus.get("fault") else []
     for index, card in enumerate(gpus.get("gpus", [])):
-        retired, rows = card.get("retired_pages") or {}, card.get("remapped_rows") or {}
-        errors = (card.get("ecc_uncorrected") or {}).get("volatile") or 0
-        name = f"{host}: GPU {index} ({card.get('bus', '')})"
-        if card.get("lost"):
-            faults.append(f"{name} is lost ({card['lost']}): reboot the host, and look for Xid in its kernel log.")
-        if card.get("unreadable") and not card.get("lost"):
-            unreadable = ", ".join(card["unreadable"])
-            faults.append(f"{name} does not tell {unreadable}: look for Xid in the kernel log, and reset it.")
-        for verdict in card.get("verdicts") or []:
-            faults.append(f"{name} is not well by its driver ({verdict}): reset it or reboot the host.")
-        if card.get("mig_mode"):
-            faults.append(f"{name} is in MIG mode, and workers use whole GPUs: end its MIG mode.")
-        if errors:
-            faults.append(f"{name} had {errors} memory errors that ECC could not correct since the driver was loaded.")
-        if retired.get("pending") or rows.get("pending"):
-            faults.append(f"{name} waits for a reset to take bad memory out of use: reboot the host.")
-        if rows.get("failed"):
-            faults.append(f"{name} could not remap bad memory: have it replaced.")
+        faults += [f"{host}: {trouble}" for trouble in gpu_troubles(card, f"GPU {index} ({card['bus']})")]
     return faults
 
 

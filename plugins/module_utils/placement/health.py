@@ -24,10 +24,13 @@ def unreadable_trouble(bus: str, unreadable: list[str]) -> str:
     return f"nvidia-smi can not read its {what}: {remedy}."
 
 
-def gpu_troubles(gpu: dict[str, Any]) -> list[str]:
-    """Return one sentence for each reason why a GPU can not serve, will not for long, or not as expected."""
-    bus = gpu["bus"]
-    who, found = f"GPU {bus}", []
+def gpu_troubles(gpu: dict[str, Any], who: str = "") -> list[str]:
+    """Return one sentence for each reason why a GPU can not serve, will not for long, or not as expected.
+
+    ``gpu`` is one of gpu_facts; a sentence begins with ``who``, without it with the GPU's bus address.
+    """
+    bus, found = gpu["bus"], []
+    who = who or f"GPU {bus}"
     if gpu.get("lost"):
         return [
             f"{who} is lost ({gpu['lost']}): reboot the host; if it comes back, look for Xid in the kernel log and have"

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 
+from ..addresses.joining import base_url, canonical
 from .aria2 import seeder
 from .content import wrong
 from .processes import PROGRAMS, await_port, start, stop
@@ -46,7 +47,7 @@ def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, 
     ``ports`` has http, peer and rsync; ``limit`` is bytes per second; ``source`` is the text of web_server.py.
     """
     stop_serving(state)
-    fleet = sorted({address, *fleet})
+    fleet = sorted({canonical(host) for host in (address, *fleet)})  # as a connection says it
     if method == "rsync":
         config = write_for_group(
             os.path.join(state, "rsyncd.conf"), rsync_daemon(release, address, ports["rsync"], fleet).encode(), user
@@ -73,8 +74,7 @@ def serve(state, method, release, manifest, address, *, ports, fleet, lifetime, 
     start(state, "server", [sys.executable, "-sE", program, config], lifetime, user)
     await_port(state, "server", address, ports["http"])
     if method == "p2p":
-        host = "[%s]" % address if ":" in address else address
-        info = with_tracker(info, "http://%s:%d/announce" % (host, ports["http"]))
+        info = with_tracker(info, base_url(address, ports["http"]) + "/announce")
         torrent = write_for_group(os.path.join(state, "release.torrent"), info, user)
         start(state, "aria2", seeder(torrent, os.path.dirname(release), address, ports["peer"], limit), lifetime, user)
         await_port(state, "aria2", address, ports["peer"])

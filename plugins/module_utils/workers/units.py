@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..addresses.joining import base_url
 from .commands import url_of, worker_command
 
 
@@ -14,7 +15,7 @@ def worker_units(instances: list[dict], models: dict[str, dict], settings: dict)
     """
     found, controller = [], settings["controller"]
     for one in instances:
-        url, here = url_of(one, settings["address"]), f"http://{settings['host']}:{one['port']}"
+        url, here = url_of(one, settings["address"]), base_url(settings["host"], one["port"])
         template = models[one["model"]]["conv_template"]
         leave = ["-m", "services.worker.leave", f"--controller={controller}", f"--worker={url}"]
         environment = {"FASTCHAT_WORKER_HEART_BEAT_INTERVAL": settings["heartbeat"]}

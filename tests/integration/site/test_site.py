@@ -13,11 +13,6 @@ from testbed.containers.runs import changed, messages, results, words
 GATEWAY_DONE = {
     "Install | Keep the distribution's own server off",
     "Install | Install nginx",
-    "Certificate | Make it",
-    "Configure | Try it",
-    "Configure | Put it beside the current one",
-    "Configure | Point current to it",
-    "Configure | Remove them",
     "Serve | Read what is current",
 }
 ASKED_BY_THE_CONTROLLER = {

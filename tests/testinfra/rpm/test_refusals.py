@@ -27,7 +27,8 @@ SENTENCES = {
     ),
     "missing_dependency": (
         r"{rpm} could not be installed \(.*nothing provides git >= 1\.8\.2 needed by git-lfs-2\.13\.2-1\.el7\.x86_64"
-        r".*\): enable a repository that has what is missing; on CentOS 7, whose mirrors are gone,"
+        r".*\): correct that; where a package is missing, enable a repository that has it; on CentOS 7, whose mirrors"
+        r" are gone,"
         r" el7_archive_use does\."
     ),
     "another_key": (

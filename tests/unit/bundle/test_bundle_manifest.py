@@ -47,7 +47,7 @@ def test_a_broken_manifest_is_one_sentence(bundle, text):
 
 
 def test_another_bundle_than_the_one_named_is_refused(bundle):
-    with pytest.raises(BundleError, match="it is another bundle, or was changed"):
+    with pytest.raises(BundleError, match="name the right bundle, or copy it again"):
         bundle_manifest.read(str(bundle), "0" * 64)
 
 

@@ -103,7 +103,8 @@ def test_git_s_login_needs_no_file_and_goes_to_the_source_s_host_only(hub, tmp_p
     hub.wanted_login = ""
     hub.faults.append(("/info/refs", {"status": 401, "headers": {"WWW-Authenticate": 'Basic realm="hub"'}}))
     said = refusal(source, tmp_path / "other", QUICK._replace(token="s3cret"))  # noqa: S106
-    assert "which has no login for it (git says: fatal: could not read Username for 'http://localhost" in said
+    assert "git was asked for another login than the one that was given for" in said
+    assert "(git says: fatal: could not read Username for 'http://localhost" in said
     sent = [headers["Authorization"] for headers in hub.requests("/info/refs") if "Authorization" in headers]
     assert sent == [] and not asked.exists()
 

@@ -99,10 +99,14 @@ def test_the_status_of_the_fleet_names_it_too():
     text = added(text, 1, ("Product Name",), "    GPU Recovery Action                   : Reboot")
     who = "gpu01: GPU 1 (00000000:35:00.0)"
     assert gpu_faults("gpu01", gpus_of(text)) == [
-        f"{who} does not tell total memory (ERR!): look for Xid in the kernel log, and reset it.",
-        f"{who} is not well by its driver (GPU Recovery Action: Reboot): reset it or reboot the host.",
-        f"{who} is in MIG mode, and workers use whole GPUs: end its MIG mode.",
+        f"{who} has a fault: nvidia-smi can not read its total memory (ERR!): look for Xid in the kernel log; reset it"
+        " or reboot the host, and have it replaced if that does not help.",
+        f"{who} is not well by its driver (GPU Recovery Action: Reboot): reboot the host.",
+        f"{who} is in MIG mode without an instance, and workers use whole GPUs only: end its MIG mode"
+        " (nvidia-smi -i 00000000:35:00.0 -mig 0) and reset it.",
     ]
+    said = [note.replace("GPU 00000000:35:00.0 ", f"{who} ", 1) for note in gpu_notes(gpus_of(text)["gpus"])]
+    assert gpu_faults("gpu01", gpus_of(text)) == said
     assert gpu_faults("gpu01", gpus_of(A100)) == []
 
 
