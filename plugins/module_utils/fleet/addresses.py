@@ -12,6 +12,12 @@ def authority(host: str, port: int | str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def own_address(facts: Mapping) -> str:
+    """Return the address that a host has towards the others, by its ansible_facts: IPv4 first; 127.0.0.1 for none."""
+    ways = [facts.get(name) or {} for name in ("default_ipv4", "default_ipv6")]
+    return next((way["address"] for way in ways if way.get("address")), "127.0.0.1")
+
+
 def controller_url(hostvars: Mapping, groups: Mapping) -> str:
     """Return the URL of the first host of group controllers, '' when there is none."""
     for host in groups.get("controllers", []):

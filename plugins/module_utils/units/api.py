@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ..fleet.addresses import authority
+
 
 def api_units(ports: list[int], host: str, controller: str, limits: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the units of API servers, one for each port; ``controller`` is its base URL.
@@ -25,7 +27,7 @@ def api_units(ports: list[int], host: str, controller: str, limits: dict[str, An
                 *max_tokens,
             ],
             "programs": ["services.api"],
-            "gates": [{"url": f"http://{host}:{port}/fleet/alive", "method": "GET"}],
+            "gates": [{"url": f"http://{authority(host, port)}/fleet/alive", "method": "GET"}],
             "stop_seconds": 300,
         }
         for index, port in enumerate(ports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..fleet.addresses import authority
 from .vllm import vllm_command
 
 
@@ -12,7 +13,7 @@ def at_least(version: str, wanted: tuple[int, ...]) -> bool:
 
 def url_of(instance: dict, address: str) -> str:
     """Return the URL under which controller and API reach an instance."""
-    return f"http://{address}:{instance['port']}"
+    return f"http://{authority(address, instance['port'])}"
 
 
 def worker_command(instance: dict, template: str, settings: dict) -> list[str]:

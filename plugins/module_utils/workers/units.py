@@ -14,7 +14,7 @@ def worker_units(instances: list[dict], models: dict[str, dict], settings: dict)
     """
     found, controller = [], settings["controller"]
     for one in instances:
-        url, here = url_of(one, settings["address"]), f"http://{settings['host']}:{one['port']}"
+        url, here = url_of(one, settings["address"]), url_of(one, settings["host"])
         template = models[one["model"]]["conv_template"]
         leave = ["-m", "services.worker.leave", f"--controller={controller}", f"--worker={url}"]
         environment = {"FASTCHAT_WORKER_HEART_BEAT_INTERVAL": settings["heartbeat"]}
