@@ -26,9 +26,8 @@ def hosts_lost(groups: Mapping, asked: list[str], left: list[str], distributes: 
     ]
     if not lost or faults:
         return {"faults": faults, "words": ""}
-    went = "host did" if len(lost) == 1 else "hosts did"
     words = (
-        f"{len(lost)} of {len(asked)} {went} not answer or can not do it: {hosts_in_words(lost)}. The others go on;"
+        f"{len(lost)} of {len(asked)} hosts did not answer or can not do it: {hosts_in_words(lost)}. The others go on;"
         " run this again when it is repaired. The exit status is not 0 until then."
     )
     return {"faults": [], "words": words}

@@ -27,6 +27,7 @@ done
 """
 PROXY = """
 printf '%s\\n' http_proxy=http://proxy:8888 https_proxy=http://proxy:8888 > /etc/environment
+echo 'Defaults env_keep += "http_proxy https_proxy"' > /etc/sudoers.d/proxy
 """
 # A host that is down has a name all the same.
 NAMED = """
