@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet import inventory
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.addresses import api_url, controller_url, own_address
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.losses import hosts_lost
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_faults
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.sentences import counted
 from ansible_collections.fastchat.fleet.plugins.module_utils.units.settings import digest_of
@@ -55,6 +56,7 @@ class FilterModule:
             "controller_url": controller_url,
             "dict_kept": dict_kept,
             "input_digest": digest_of,
+            "hosts_lost": hosts_lost,
             "inventory_report": inventory_report,
             "own_address": own_address,
             "preflight_faults": preflight_faults,

@@ -86,13 +86,18 @@ def streamed(client, request):
     return text, reason
 
 
-def pinned(certificate):
-    """Return an HTTP client that trusts this one certificate (PEM), be it self-signed or a leaf, for its names."""
+def direct(certificate):
+    """Return an HTTP client that asks no proxy.
+
+    With a certificate (PEM), be it self-signed or a leaf, it trusts this one alone, for its names.
+    """
     import httpx  # noqa: PLC0415
 
+    if not certificate:
+        return httpx.Client(trust_env=False)
     context = ssl.create_default_context(cadata=certificate)
     context.verify_flags |= 0x80000  # VERIFY_X509_PARTIAL_CHAIN, which Python names from 3.10 on
-    return httpx.Client(verify=context)
+    return httpx.Client(verify=context, trust_env=False)
 
 
 def through_api(asked):
@@ -104,7 +109,7 @@ def through_api(asked):
         api_key=asked["key"],
         timeout=asked["timeout"],
         max_retries=0,
-        http_client=pinned(asked["certificate"]) if asked["certificate"] else None,
+        http_client=direct(asked["certificate"]),
     )
     request = {
         "model": asked["model"],

@@ -3,6 +3,7 @@
 State (key, ssh_config) lies in ``.testbed/<fleet>``. ``python -m testbed`` is the command.
 """
 
+import ipaddress
 import json
 import resource
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from testbed import tools
 from testbed.containers import images
-from testbed.paths import STATE, prefix
+from testbed.paths import STATE, digest_of, prefix
 
 BOOT_SECONDS = 60
 
@@ -45,10 +46,22 @@ def limits() -> list[str]:
 def address_of(fleet: str, host: str) -> str:
     """Return a host's fixed address: it must be the same after a reboot, as a server's is, since services bind to it.
 
-    The last byte is 10 + the sum of the name's bytes modulo 200: the testbed's few names differ in it.
+    The last part is 10 + the sum of the name's bytes modulo 200: the testbed's few names differ in it.
     """
     networks = json.loads(podman("network", "inspect", prefix(fleet)))
-    return f"{networks[0]['subnets'][0]['subnet'].rsplit('.', 1)[0]}.{10 + sum(host.encode()) % 200}"
+    subnet = ipaddress.ip_network(networks[0]["subnets"][0]["subnet"])
+    return str(subnet.network_address + 10 + sum(host.encode()) % 200)
+
+
+def subnet6(fleet: str) -> str:
+    """Return a fleet's own network of 64 bits among the private addresses of IPv6."""
+    digits = digest_of(prefix(fleet).encode())
+    return f"fd{digits[:2]}:{digits[2:6]}:{digits[6:10]}::/64"
+
+
+def is_reached_directly(fleet: str) -> bool:
+    """Return whether ssh goes to a host's own address: a port can be published only from IPv4 with a way out."""
+    return is_internal(fleet) or ":" in address_of(fleet, "")
 
 
 def is_internal(fleet: str) -> bool:
@@ -63,12 +76,12 @@ def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
     if podman("ps", "--quiet", "--filter", f"name=^{name}$"):
         return name
     podman("rm", "--force", "--ignore", name)
-    # A port can be published only from a network with a way out; on an internal one ssh uses the host's address.
-    published = [] if is_internal(fleet) else ["--publish", "127.0.0.1::22"]
+    published = [] if is_reached_directly(fleet) else ["--publish", "127.0.0.1::22"]
+    address = address_of(fleet, host)
     mounts = [part for volume in volumes for part in ("--volume", volume)]
     podman(
         "run", "--detach", "--name", name, "--hostname", host, "--label", f"fastchat-fleet={prefix(fleet)}",
-        "--network", prefix(fleet), "--network-alias", host, "--ip", address_of(fleet, host),
+        "--network", prefix(fleet), "--network-alias", host, "--ip6" if ":" in address else "--ip", address,
         "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN",
         "--security-opt", "label=disable", *limits(), *mounts, *published, root, "/sbin/init",
     )  # fmt: skip
@@ -99,10 +112,11 @@ def authorize(name: str, public_key: str) -> str:
     return podman("exec", "--interactive", name, "sh", "-c", script, stdin=public_key)
 
 
-def up(fleet: str, hosts: dict[str, str], volumes: list[str], internal: bool = False) -> None:
+def up(fleet: str, hosts: dict[str, str], volumes: list[str], internal: bool = False, ipv6: bool = False) -> None:
     """Bring up a network and its hosts ({name: kind of image}), and write ``.testbed/<fleet>/ssh_config``.
 
-    From an ``internal`` network nothing leads out. Running it again changes nothing.
+    From an ``internal`` network nothing leads out; in an ``ipv6`` one no host has an address of IPv4. Running it again
+    changes nothing.
     """
     tools.ensure(tools.TESTBED)
     state = STATE / fleet
@@ -110,14 +124,14 @@ def up(fleet: str, hosts: dict[str, str], volumes: list[str], internal: bool = F
     key = state / "id_ed25519"
     if not key.exists():
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", prefix(fleet), "-f", str(key)], check=True)
-    closed = ["--internal"] if internal else []
-    subprocess.run(["podman", "network", "create", *closed, prefix(fleet)], check=False, capture_output=True)
+    options = (["--internal"] if internal else []) + (["--subnet", subnet6(fleet)] if ipv6 else [])
+    subprocess.run(["podman", "network", "create", *options, prefix(fleet)], check=False, capture_output=True)
     known, config = [], []
     for host, kind in hosts.items():
         name = start(fleet, host, kind, volumes)
         host_key = authorize(name, key.with_suffix(".pub").read_text())
         address, port = address_of(fleet, host), "22"
-        if not is_internal(fleet):
+        if not is_reached_directly(fleet):
             address, port = podman("port", name, "22/tcp").rsplit(":", 1)
         known.append(f"{host} {' '.join(host_key.split()[:2])}")
         config.append(
@@ -134,9 +148,9 @@ def fleets() -> list[str]:
     whole = prefix("")
     names = {path.name for path in STATE.glob("*") if path.is_dir()}
     if shutil.which("podman"):
-        for kind in (("ps", "--all", "--format", "{{.Names}}"), ("network", "ls", "--format", "{{.Name}}")):
-            found = [name.removeprefix(whole) for name in podman(*kind).split() if name.startswith(whole)]
-            names |= {name.rsplit("-", 1)[0] if kind[0] == "ps" else name for name in found}
+        label = '{{index .Labels "fastchat-fleet"}}'
+        for kind in (("ps", "--all", "--format", label), ("network", "ls", "--format", "{{.Name}}")):
+            names |= {name.removeprefix(whole) for name in podman(*kind).split() if name.startswith(whole)}
     return sorted(names)
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import yaml
 
 from testbed import paths, wheelhouse
-from testbed.containers import fleet
+from testbed.containers import fleet, proxy
 from testbed.hub import container as hub
 
 LAYOUTS = Path(__file__).with_name("layouts.yml")
 
 
 def layout_of(name: str) -> dict:
-    """Return a layout of ``layouts.yml``: {hosts, hub} and, where they are set, {wheelhouse, internal}."""
+    """Return a layout of ``layouts.yml``: {hosts, hub} and, where they are set, {wheelhouse, internal, ipv6, proxy}."""
     return yaml.safe_load(LAYOUTS.read_text())[name]
 
 
@@ -24,6 +24,14 @@ def bring_up(fleet_name: str = "demo", layout: str = "demo") -> None:
         houses = [houses] if isinstance(houses, dict) else houses
         wheels = f"{wheelhouse.together(houses)}:/srv/wheelhouse:ro" if houses else ""
         internal = wanted.get("internal", False)
-        fleet.up(fleet_name, wanted["hosts"], [wheels] if wheels and not internal else [], internal)
+        fleet.up(
+            fleet_name,
+            wanted["hosts"],
+            [wheels] if wheels and not internal else [],
+            internal,
+            wanted.get("ipv6", False),
+        )
+        if wanted.get("proxy"):
+            proxy.up(fleet_name)
         if wanted["hub"]:
             hub.up(fleet_name)

@@ -54,4 +54,4 @@ def application(hub: Path):
 
 
 if __name__ == "__main__":
-    waitress.serve(application(Path(sys.argv[1])), host="0.0.0.0", port=PORT, threads=8)  # noqa: S104 (container)
+    waitress.serve(application(Path(sys.argv[1])), listen=f"*:{PORT}", threads=8)  # of IPv4 and IPv6

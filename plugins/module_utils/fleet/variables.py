@@ -14,9 +14,11 @@ FLEET_VARIABLES = {
     "fleet_system",
     "fleet_firewall",
     "fleet_tls",
+    "fleet_proxy",
+    "fleet_no_proxy",
 }
 # What playbooks/group_vars sets for every play; no operator needs to.
-PROJECT_VARIABLES = {"fleet_files", "fleet_services", "__fleet_controller", "__fleet_api"}
+PROJECT_VARIABLES = {"fleet_files", "fleet_services", "__fleet_controller", "__fleet_api", "__fleet_environment"}
 # What the playbooks of single tasks are told, mostly by -e.
 TASK_VARIABLES = {
     *("bundle_dir", "bundle_models", "bundle_near", "bundle_refresh", "bundle_sha256", "bundle_systems"),

@@ -10,6 +10,7 @@ def aria2(torrent, folder, address, port, limit, *more):
         # Listens on this address only, and leaves from it: the tracker knows a peer by where it comes from.
         "--interface=%s" % address,
         "--listen-port=%d" % port,
+        "--http-proxy=",  # the tracker is the fleet's own, whatever proxy the host has
         "--enable-dht=false",
         "--enable-dht6=false",
         "--bt-enable-lpd=false",

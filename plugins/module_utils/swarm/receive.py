@@ -16,6 +16,8 @@ from .content import THREADS, sizes, swarm_done, total_size, wrong
 from .processes import alive, start, stop, tail
 from .users import identity, write_for_group
 
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the fleet is not behind the site's proxy
+
 
 def join(state, folder, manifest, torrent, address, *, port, lifetime, stall, limit=0, user=None):
     """Start receiving from the swarm unless that runs already; return whether it was started."""
@@ -66,7 +68,7 @@ def one_file(url, path, size, wait):
     if have >= size:
         return
     asked = urllib.request.Request(url, headers={"Range": "bytes=%d-" % have} if have else {})
-    with urllib.request.urlopen(asked, timeout=wait) as answer, open(path, "ab") as stream:
+    with DIRECT.open(asked, timeout=wait) as answer, open(path, "ab") as stream:
         if have and answer.status != http.HTTPStatus.PARTIAL_CONTENT:
             stream.truncate(0)  # a mirror without ranges sends the whole file again
         shutil.copyfileobj(answer, stream, BLOCK)
