@@ -1,0 +1,100 @@
+"""Where a run stands: its phase, what each host does, and what was not told yet. Python >= 3.10."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+PREFIX = re.compile(r"^(?P<phase>[^|]{1,40}?) \| (?P<rest>.+)$", re.DOTALL)
+
+
+@dataclass
+class Work:
+    """One task of one host: since when (monotonic seconds) it runs, and how far it is (see progress.py)."""
+
+    task: str
+    since: float
+    note: str = ""  # an item, an attempt, where it runs
+    figures: dict[str, Any] = field(default_factory=dict)
+    told: float = 0.0  # when a pipe heard of it last
+
+
+@dataclass
+class Done:
+    """A change that was not told yet: the host, the task, and the names of what changed."""
+
+    host: str
+    task: str
+    names: tuple[str, ...]
+
+
+@dataclass
+class Run:
+    """A run. Times are seconds of one monotonic clock."""
+
+    phase: str = ""
+    since: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    hosts: list[str] = field(default_factory=list)  # of the play
+    working: dict[str, Work] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)  # each host's last task
+    done: list[Done] = field(default_factory=list)
+    warnings: dict[str, list[str]] = field(default_factory=dict)  # {warning: hosts}
+    failed: list[str] = field(default_factory=list)
+    heard: set[str] = field(default_factory=set)  # hosts that have answered once
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return (phase, rest) of a name such as ``Runtime | Build the environment``; the phase may be ''."""
+    found = PREFIX.match(name.strip())
+    return (found["phase"].strip(), found["rest"].strip()) if found else ("", name.strip())
+
+
+def enter(run: Run, play: str, hosts: list[str], now: float) -> bool:
+    """Begin a play; return whether a new phase begins with it."""
+    phase = split(play)[0] or play.strip()
+    leave(run, now)
+    new = phase != run.phase
+    run.phase, run.since, run.hosts = phase, now, list(hosts)
+    run.last = {}
+    return new
+
+
+def leave(run: Run, now: float) -> None:
+    """Count the time of the play that ends."""
+    if run.phase:
+        run.seconds[run.phase] = run.seconds.get(run.phase, 0.0) + now - run.since
+        run.since = now
+    run.working.clear()
+
+
+def begin(run: Run, host: str, task: str, now: float) -> None:
+    """A host begins a task."""
+    run.working[host] = Work(task, now, told=now)
+    run.last[host] = task
+
+
+def end(run: Run, host: str) -> None:
+    """A host has ended its task, whatever came of it."""
+    run.working.pop(host, None)
+
+
+def change(run: Run, host: str, task: str, names: list[str]) -> None:
+    """Remember a change until it is told."""
+    run.done.append(Done(host, task, tuple(names)))
+
+
+def warn(run: Run, text: str, host: str = "") -> None:
+    """Keep a warning for the end; the same one of many hosts is kept once."""
+    hosts = run.warnings.setdefault(" ".join(text.split()), [])
+    if host and host not in hosts:
+        hosts.append(host)
+
+
+def grouped(done: list[Done]) -> list[tuple[list[str], str, tuple[str, ...]]]:
+    """Return [(hosts, task, names)]: hosts that changed the same by the same task stand together."""
+    groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for one in done:
+        groups.setdefault((one.task, one.names), []).append(one.host)
+    return [(hosts, task, names) for (task, names), hosts in groups.items()]
