@@ -9,8 +9,8 @@ short_description: Phases, what runs now, what changed, and what went wrong
 description:
   - Prints the phases of a run as headings, what each host changed (the file, the unit), messages for the operator,
     failures with their reason, and the result. There is no line for what was skipped or already right.
-  - On a terminal it also draws, at the end, what each host is doing, with bytes, rate and time left. In a pipe, in CI or
-    with C(TERM=dumb) it prints lines only, and says every minute what takes long.
+  - On a terminal it also draws, at the end, what each host is doing, with bytes, rate and time left. In a pipe, in CI
+    or with C(TERM=dumb) it prints lines only, and says every minute what takes long.
   - C(-v) prints the results of all tasks, C(--diff) prints diffs, and any other callback can be chosen as usual
     (C(ANSIBLE_STDOUT_CALLBACK=default)).
 requirements: [rich, for drawing]
@@ -37,6 +37,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.view.screen import 
 PROMPTS = ("pause", "ansible.builtin.pause", "ansible.legacy.pause")
 DEBUG = ("debug", "ansible.builtin.debug", "ansible.legacy.debug")
 TICK = 0.25  # seconds between two drawings
+PATIENCE = 2  # seconds that news waits for other hosts with the same
 TOLD_EVERY = 60  # seconds after which a pipe hears of a long task again
 
 
@@ -67,6 +68,7 @@ class CallbackModule(CallbackBase):
         self.run, self.guard = state.Run(), threading.RLock()
         self.labels, self.variables, self.play, self.broken = {}, None, None, False
         self.screen, self.ticker, self.ended = self.choose_screen(), None, threading.Event()
+        self.asker = watch.Asker(self._display._lock)
         logging.raiseExceptions = False  # a log on a full disk must not fill the terminal with tracebacks
         self.gather_warnings()
         atexit.register(self.stop)
@@ -106,14 +108,22 @@ class CallbackModule(CallbackBase):
 
     def say(self, told):
         """Print lines, after what was not told yet."""
-        self.tell_changes()
+        self.tell()
         self.screen.say(told)
 
-    def tell_changes(self):
-        """Print the changes that were not told yet."""
-        done, self.run.done = self.run.done, []
-        for hosts, task, names in state.grouped(done):
-            self.screen.say(lines.change_lines(hosts, task, names, self.run.hosts, self.screen.width))
+    def tell(self):
+        """Print what was not told yet, hosts with the same news together."""
+        told = [
+            line
+            for hosts, news in state.grouped(self.run)
+            for line in lines.news_lines(hosts, news, self.run.hosts, self.screen.width)
+        ]
+        if told:
+            self.screen.say(told)
+
+    def keep(self, kind, host, task, what):
+        """Keep news until the task has ended on all hosts, or for a moment."""
+        self.run.news.append(state.News(kind, host, task, what, repr(what), time.monotonic()))
 
     def tick(self):
         """Draw, or tell a pipe what takes long, until the end."""
@@ -121,7 +131,9 @@ class CallbackModule(CallbackBase):
             try:
                 now = time.monotonic()
                 with self.guard:
-                    watch.look(self, now)
+                    self.asker.look(self.play, self.run, self.guard, now)
+                    if self.run.news and now - self.run.news[0].at > PATIENCE:
+                        self.tell()
                     if self.screen.live:
                         self.draw(now)
                     else:
@@ -130,7 +142,7 @@ class CallbackModule(CallbackBase):
                 self.give_up("tick", error)
 
     def draw(self, now):
-        """Draw what runs now. Nothing is drawn while ssh may still ask whether it knows a host, or while a task asks."""
+        """Draw what runs now; nothing while ssh may still ask whether it knows a host."""
         silent = not all(host in self.run.heard or watch.is_local(self, host) for host in self.run.working)
         self.screen.draw(lambda columns, rows: None if silent else region(self.run, now, columns, rows))
 
@@ -148,7 +160,7 @@ class CallbackModule(CallbackBase):
     @calmly
     def v2_playbook_on_play_start(self, play):
         """Print a heading when a new phase begins."""
-        self.tell_changes()
+        self.tell()
         self.play, self.variables = play, play.get_variable_manager()
         hosts = [host.name for host in self.variables._inventory.get_hosts(play.hosts)] if self.variables else []
         if state.enter(self.run, play.get_name(), hosts, time.monotonic()):
@@ -159,7 +171,7 @@ class CallbackModule(CallbackBase):
     @calmly
     def v2_playbook_on_task_start(self, task, is_conditional):
         """Tell what the task before changed."""
-        self.tell_changes()
+        self.tell()
         self.labels = {}
         if task.action in PROMPTS:
             self.screen.rest()
@@ -205,7 +217,7 @@ class CallbackModule(CallbackBase):
         elif result._task.action in DEBUG:
             self.say_message(host, task, result)
         elif found.get("changed"):
-            state.change(self.run, host, task, names_of(found, self.labels.pop(host, [])))
+            self.keep("change", host, task, names_of(found, self.labels.pop(host, [])))
 
     def say_message(self, host, task, result):
         """Print what a debug task says; of a loop, what each item says."""
@@ -219,7 +231,7 @@ class CallbackModule(CallbackBase):
                 said = "\n".join(said)
             if not isinstance(said, str):
                 said = self._dump_results(one if said is None else {"msg": said})
-            self.say(lines.message_lines([host], task, said, self.run.hosts, self.screen.width))
+            self.keep("message", host, task, said)
 
     @calmly
     def v2_runner_on_skipped(self, result):
@@ -236,24 +248,20 @@ class CallbackModule(CallbackBase):
             self._handle_exception(result._result)
         told = watch.handled(result._task, ignore_errors)
         if told and not self._display.verbosity:
-            self.say(lines.row(host, [(f"{task}: {told}", "quiet")], lines.column(self.run.hosts), self.screen.width))
+            self.keep("handled", host, task, told)
             return
         if not told:
             self.run.failed.append(host)
         for one in watch.failures(result._result):
             self._clean_results(one, result._task.action)
-            self.say(lines.failure_lines([host], task, one, self.run.hosts, self.screen.width))
+            self.keep("failure", host, task, lines.said_by(one))
 
     @calmly
     def v2_runner_on_unreachable(self, result):
         """Print that a host can not be reached."""
         host, task = self.ended_by(result)
         self.run.failed.append(host)
-        self.say(
-            lines.failure_lines(
-                [host], task, result._result, self.run.hosts, self.screen.width, kind="Unreachable"
-            )
-        )
+        self.keep("unreachable", host, task, lines.said_by(result._result))
 
     @calmly
     def v2_runner_item_on_ok(self, result):
@@ -304,7 +312,7 @@ class CallbackModule(CallbackBase):
         """Print warnings, the result and the next step."""
         state.leave(self.run, time.monotonic())
         self.stop()
-        self.tell_changes()
+        self.tell()
         width, hosts = self.screen.width, sorted(stats.processed)
         counts = {host: watch.counted(stats.summarize(host)) for host in hosts}
         self.screen.say(lines.warning_lines(self.run.warnings, hosts, width))

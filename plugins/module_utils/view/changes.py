@@ -10,7 +10,7 @@ NAMES = ("dest", "path", "unit", "name", "key", "repo")
 
 
 def names_of(result: Mapping[str, Any], labels: Sequence[str] = ()) -> list[str]:
-    """Return the names of what a result changed, each once; of a loop (``labels`` are its changed items) all of them."""
+    """Return the names of what a result changed, each once; ``labels`` are a loop's items that changed."""
     if result.get("changes"):
         return unique(said(change) for change in listed(result["changes"]))
     items = [item for item in listed(result.get("results")) if isinstance(item, Mapping)]

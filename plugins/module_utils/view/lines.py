@@ -1,7 +1,7 @@
 """The lines that stay: headings, changes, failures, messages, the result. Python >= 3.10.
 
-A line is a list of (text, style); a style is one of ``STYLES``, or '' for none. Where a width is 0, as in a pipe, no line
-is broken, so that a sentence can be searched for.
+A line is a list of (text, style); a style is one of ``STYLES``, or '' for none. Where a width is 0, as in a pipe, no
+line is broken, so that a sentence can be searched for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .state import News
 from .words import count, duration, folded, group_of
 
 Line = list[tuple[str, str]]
@@ -97,19 +98,35 @@ def message_lines(hosts: Sequence[str], task: str, text: str, everybody: Sequenc
     return [*row(who, [(task, "quiet")], wide, width), *([(f"{'':{2 * INDENT}}{line}", "")] for line in said)]
 
 
-def failure_lines(
-    hosts: Sequence[str], task: str, result: Mapping[str, Any], everybody: Sequence[str], width: int, kind: str = "Failed"
-) -> list[Line]:
-    """Return a failure: what failed, the message, what the program and the journal said last, nothing twice."""
+def news_lines(hosts: Sequence[str], news: News, everybody: Sequence[str], width: int) -> list[Line]:
+    """Return the lines of one piece of news of these hosts."""
     wide = column(everybody)
-    who = group_of(hosts, everybody, wide)
-    lines = row(who, [(f"{kind}: ", "bad"), (task, "bad")], wide, width, "bad")
-    message = str(result.get("msg") or result.get("reason") or "").strip()
-    lines += [line for line in row("", [(message or "The task gives no reason.", "")], wide, width)]
-    for label, text in spoken(result, message):
+    if news.kind == "change":
+        return change_lines(hosts, news.task, news.what, everybody, width)
+    if news.kind == "message":
+        return message_lines(hosts, news.task, news.what, everybody, width)
+    if news.kind == "handled":
+        return row(group_of(hosts, everybody, wide), [(f"{news.task}: {news.what}", "quiet")], wide, width)
+    return failure_lines(hosts, news, everybody, width)
+
+
+def failure_lines(hosts: Sequence[str], news: News, everybody: Sequence[str], width: int) -> list[Line]:
+    """Return a failure: what failed, the message, and what the program and the journal said last."""
+    wide = column(everybody)
+    head = "Unreachable" if news.kind == "unreachable" else f"Failed: {news.task}"
+    message, others = news.what
+    lines = row(group_of(hosts, everybody, wide), [(head, "bad")], wide, width, "bad")
+    lines += row("", [(message, "")], wide, width)
+    for label, text in others:
         lines += row("", [(label, "quiet")], wide, width)
         lines += [line for said in text for line in row("", [("  ", ""), (said, "quiet")], wide, width)]
     return lines
+
+
+def said_by(result: Mapping[str, Any]) -> tuple[str, list[tuple[str, list[str]]]]:
+    """Return (message, [(label, lines)]) of a failed result."""
+    message = str(result.get("msg") or result.get("reason") or result.get("censored") or "").strip()
+    return message or "The task gives no reason.", spoken(result, message)
 
 
 def spoken(result: Mapping[str, Any], message: str, last: int = 12) -> list[tuple[str, list[str]]]:
@@ -140,7 +157,7 @@ def warning_lines(warnings: Mapping[str, Sequence[str]], everybody: Sequence[str
 def result_lines(stats: Mapping[str, Mapping[str, int]], seconds: Mapping[str, float], width: int) -> list[Line]:
     """Return the result: what each host counts (equal hosts in one line), and the time of each phase.
 
-    ``stats`` is {host: {changed, failed, unreachable: number}}; ``changed=0`` is always there, because scripts look for it.
+    ``stats`` is {host: {changed, failed, unreachable: number}}. ``changed=0`` is always there: scripts look for it.
     """
     groups: dict[tuple[int, int, int], list[str]] = {}
     for host, counts in stats.items():
@@ -148,7 +165,11 @@ def result_lines(stats: Mapping[str, Mapping[str, int]], seconds: Mapping[str, f
     wide = column(stats)
     lines: list[Line] = [[], [("Result", "head")]]
     for (changed, failed, unreachable), hosts in sorted(groups.items(), key=lambda one: one[0][1:], reverse=False):
-        bad: Line = [(f"   {name}={number}", "bad") for name, number in (("failed", failed), ("unreachable", unreachable)) if number]
+        bad: Line = [
+            (f"   {name}={number}", "bad")
+            for name, number in (("failed", failed), ("unreachable", unreachable))
+            if number
+        ]
         who = group_of(hosts, stats, wide)
         cells: Line = [(f"changed={changed}", "change" if changed else ""), *bad]
         lines += row(who, cells, wide, 0)
@@ -176,8 +197,12 @@ def diff_lines(text: str, everything: bool = False) -> list[Line]:
     """Return a unified diff: its lines in colour, and only the first of a long one."""
     lines = [line.rstrip("\r") for line in text.strip("\n").splitlines() if line.strip()]
     shown = lines if everything else lines[:DIFF_SHOWN]
-    style = {"+": "good", "-": "bad", "@": "quiet"}
-    told: list[Line] = [[(" " * 2 * INDENT, ""), (line, "quiet" if line[:3] in ("---", "+++") else style.get(line[:1], ""))] for line in shown]
+    told: list[Line] = [[(" " * 2 * INDENT, ""), (line, diff_style(line))] for line in shown]
     if len(shown) < len(lines):
         told.append([(f"{'':{2 * INDENT}}{len(lines) - len(shown)} more lines; -v shows them.", "quiet")])
     return told
+
+
+def diff_style(line: str) -> str:
+    """Return the style of one line of a unified diff."""
+    return "quiet" if line.startswith(("---", "+++", "@")) else {"+": "good", "-": "bad"}.get(line[:1], "")

@@ -20,7 +20,8 @@ NARROW = 40
 def redraws(stdout: Any, environ: Mapping[str, str]) -> str:
     """Return the device to draw on: '' for none, '-' for stdout itself, else its path.
 
-    Nothing is drawn in a pipe, in CI, on a dumb terminal, or where ansible-runner reads the output; it may name a terminal.
+    Nothing is drawn in a pipe, in CI, on a dumb terminal, or where ansible-runner reads the output and names no
+    terminal.
     """
     if environ.get("TERM", "dumb") in ("dumb", "unknown", "") or environ.get("CI", "") not in ("", "0", "false"):
         return ""
@@ -101,7 +102,7 @@ class Terminal(Lines):
     live = True
 
     def __init__(self, display: Any, colour: bool, device: str) -> None:
-        """``device`` is '-' for stdout, else a terminal's path, which gets the lines besides. ImportError without rich."""
+        """``device`` is '-' for stdout, else a terminal's path, which gets the lines too. ImportError without rich."""
         super().__init__(display, colour)
         from rich.console import Console  # noqa: PLC0415  (a control node may lack it; then lines are all there is)
         from rich.live import Live  # noqa: PLC0415

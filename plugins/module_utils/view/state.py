@@ -21,12 +21,15 @@ class Work:
 
 
 @dataclass
-class Done:
-    """A change that was not told yet: the host, the task, and the names of what changed."""
+class News:
+    """What was not told yet, so that hosts that have the same news can be told together."""
 
+    kind: str  # change, message, failure, unreachable, handled
     host: str
     task: str
-    names: tuple[str, ...]
+    what: Any  # names of a change, text of a message, result of a failure
+    key: str  # news of the same kind, task and key are the same
+    at: float
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Run:
     hosts: list[str] = field(default_factory=list)  # of the play
     working: dict[str, Work] = field(default_factory=dict)
     last: dict[str, str] = field(default_factory=dict)  # each host's last task
-    done: list[Done] = field(default_factory=list)
+    news: list[News] = field(default_factory=list)
     warnings: dict[str, list[str]] = field(default_factory=dict)  # {warning: hosts}
     failed: list[str] = field(default_factory=list)
     heard: set[str] = field(default_factory=set)  # hosts that have answered once
@@ -70,19 +73,14 @@ def leave(run: Run, now: float) -> None:
 
 
 def begin(run: Run, host: str, task: str, now: float) -> None:
-    """A host begins a task."""
+    """Take in that a host begins a task."""
     run.working[host] = Work(task, now, told=now)
     run.last[host] = task
 
 
 def end(run: Run, host: str) -> None:
-    """A host has ended its task, whatever came of it."""
+    """Take in that a host has ended its task, whatever came of it."""
     run.working.pop(host, None)
-
-
-def change(run: Run, host: str, task: str, names: list[str]) -> None:
-    """Remember a change until it is told."""
-    run.done.append(Done(host, task, tuple(names)))
 
 
 def warn(run: Run, text: str, host: str = "") -> None:
@@ -92,9 +90,14 @@ def warn(run: Run, text: str, host: str = "") -> None:
         hosts.append(host)
 
 
-def grouped(done: list[Done]) -> list[tuple[list[str], str, tuple[str, ...]]]:
-    """Return [(hosts, task, names)]: hosts that changed the same by the same task stand together."""
-    groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for one in done:
-        groups.setdefault((one.task, one.names), []).append(one.host)
-    return [(hosts, task, names) for (task, names), hosts in groups.items()]
+def grouped(run: Run) -> list[tuple[list[str], News]]:
+    """Return [(hosts in the play's order, news)] of what was not told yet, the same news once; it counts as told."""
+    groups: dict[tuple[str, str, str], list[News]] = {}
+    for one in run.news:
+        groups.setdefault((one.kind, one.task, one.key), []).append(one)
+    run.news = []
+    place = {host: number for number, host in enumerate(run.hosts)}
+    order = {
+        key: sorted({one.host for one in group}, key=lambda host: place.get(host, 0)) for key, group in groups.items()
+    }
+    return [(order[key], group[0]) for key, group in groups.items()]
