@@ -65,10 +65,12 @@ class CallbackModule(CallbackBase):
     def __init__(self, *args, **kwargs):
         """Choose between a terminal and lines."""
         super().__init__(*args, **kwargs)
-        self.run, self.guard = state.Run(), threading.RLock()
+        # One lock for all: Ansible prints and forks under its display's, and ansible-runner calls each hook under it. With
+        # a second one, two threads could each hold one and wait for the other.
+        self.run, self.guard = state.Run(), self._display._lock
         self.labels, self.variables, self.play, self.broken = {}, None, None, False
         self.screen, self.ticker, self.ended = self.choose_screen(), None, threading.Event()
-        self.asker = watch.Asker(self._display._lock)
+        self.asker = watch.Asker(self.guard)
         logging.raiseExceptions = False  # a log on a full disk must not fill the terminal with tracebacks
         self.gather_warnings()
         atexit.register(self.stop)
@@ -107,19 +109,20 @@ class CallbackModule(CallbackBase):
             return
 
     def say(self, told):
-        """Print lines, after what was not told yet."""
+        """Print lines as they are, after what was not told yet."""
         self.tell()
-        self.screen.say(told)
+        self.screen.say(lambda _width: told)
 
     def tell(self):
         """Print what was not told yet, hosts with the same news together."""
-        told = [
-            line
-            for hosts, news in state.grouped(self.run)
-            for line in lines.news_lines(hosts, news, self.run.hosts, self.screen.width)
-        ]
-        if told:
-            self.screen.say(told)
+        if self.run.news:
+            news, hosts = state.grouped(self.run), self.run.hosts
+            self.screen.say(lambda width: [line for one in news for line in lines.news_lines(*one, hosts, width)])
+
+    def tell_warnings(self):
+        """Print the warnings that were gathered."""
+        told, self.run.warnings = self.run.warnings, {}
+        self.screen.say(lambda width: lines.warning_lines(told, self.run.hosts, width))
 
     def keep(self, kind, host, task, what):
         """Keep news until the task has ended on all hosts, or for a moment."""
@@ -137,7 +140,9 @@ class CallbackModule(CallbackBase):
                     if self.screen.live:
                         self.draw(now)
                     else:
-                        self.screen.say(watch.long_lines(self.run, now, TOLD_EVERY))
+                        told = watch.long_lines(self.run, now, TOLD_EVERY)
+                        if told:
+                            self.say(told)
             except Exception as error:
                 self.give_up("tick", error)
 
@@ -147,9 +152,13 @@ class CallbackModule(CallbackBase):
         self.screen.draw(lambda columns, rows: None if silent else region(self.run, now, columns, rows))
 
     def stop(self):
-        """Take away what is drawn; this also runs when the run is interrupted."""
+        """Leave only lines, the warnings at their end; this also runs when the run is interrupted."""
+        if self.ended.is_set():
+            return
         self.ended.set()
         self.screen.rest()
+        self.tell()
+        self.tell_warnings()
 
     @calmly
     def v2_playbook_on_start(self, playbook):
@@ -312,10 +321,8 @@ class CallbackModule(CallbackBase):
         """Print warnings, the result and the next step."""
         state.leave(self.run, time.monotonic())
         self.stop()
-        self.tell()
-        width, hosts = self.screen.width, sorted(stats.processed)
+        hosts = sorted(stats.processed)
         counts = {host: watch.counted(stats.summarize(host)) for host in hosts}
-        self.screen.say(lines.warning_lines(self.run.warnings, hosts, width))
-        self.screen.say(lines.result_lines(counts, self.run.seconds, width))
         failed = [host for host in hosts if counts[host]["failed"] or counts[host]["unreachable"]]
-        self.screen.say(lines.next_lines(failed, width))
+        self.screen.say(lambda width: lines.result_lines(counts, self.run.seconds, width))
+        self.screen.say(lambda width: lines.next_lines(failed, width))

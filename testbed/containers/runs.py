@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import ansible_runner
+from ansible_collections.fastchat.fleet.plugins.module_utils.view.screen import TERMINAL, draws
 
 from testbed.paths import CLONE, STATE
 
+LIVE = "fastchat.fleet.live"
 DEMO = CLONE / "inventory" / "demo"
 Result = tuple[str, str, dict[str, Any]]
 
@@ -47,13 +49,12 @@ def view(options: dict[str, Any]) -> dict[str, str]:
     Its output is a pipe to Ansible, so on a terminal the callback is told where to draw and ansible-runner stays quiet.
     """
     environment = {"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")}
-    environment["ANSIBLE_STDOUT_CALLBACK"] = os.environ.get("ANSIBLE_STDOUT_CALLBACK", "fastchat.fleet.live")
+    environment["ANSIBLE_STDOUT_CALLBACK"] = os.environ.get("ANSIBLE_STDOUT_CALLBACK", LIVE)
     if not sys.stdout.isatty():
         environment["ANSIBLE_NOCOLOR"] = "1"
-    elif not options.get("quiet") and environment["ANSIBLE_STDOUT_CALLBACK"] == "fastchat.fleet.live":
-        if os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI"):
-            environment["FASTCHAT_TERMINAL"] = os.ttyname(sys.stdout.fileno())
-            options["quiet"] = True
+    elif environment["ANSIBLE_STDOUT_CALLBACK"] == LIVE and not options.get("quiet") and draws(os.environ):
+        environment[TERMINAL] = os.ttyname(sys.stdout.fileno())
+        options["quiet"] = True
     return environment
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .state import News
-from .words import count, duration, folded, group_of
+from .words import duration, folded, group_of
 
 Line = list[tuple[str, str]]
 STYLES = {"head": "1", "quiet": "2", "change": "33", "bad": "31", "good": "32", "warn": "35"}
@@ -184,12 +184,10 @@ def next_lines(failed: Sequence[str], width: int) -> list[Line]:
     """Return what to do after a failure."""
     if not failed:
         return []
-    said = (
-        f"Correct what {count(len(failed), 'host')} refused above and run the same command again; "
-        f"it goes on from there. For these hosts alone: --limit '{','.join(failed)}'"
-    )
-    if len(failed) > NAMES_SHOWN:
-        said = said.partition(" For these")[0] + f" The hosts are {folded(failed)}."
+    said = "Correct what failed above and run the same command again; it goes on from there."
+    who = "host" if len(failed) == 1 else "hosts"
+    few = len(failed) <= NAMES_SHOWN
+    said += f" For the failed {who} alone, add --limit {','.join(failed)}" if few else f" Failed: {folded(failed)}."
     return [[], *([(line, "")] for line in broken("Next: " + said, width, width))]
 
 

@@ -14,7 +14,13 @@ from typing import Any
 from .lines import Line, painted, plain
 
 TERMINAL = "FASTCHAT_TERMINAL"  # a terminal's device, for a run whose output somebody else reads (ansible-runner)
-NARROW = 40
+NARROW = 40  # columns below which no line is broken any further
+Make = Callable[[int], list[Line]]
+
+
+def draws(environ: Mapping[str, str]) -> bool:
+    """Return whether the environment is one where a terminal can be drawn on."""
+    return environ.get("TERM", "dumb") not in ("dumb", "unknown", "") and environ.get("CI", "") in ("", "0", "false")
 
 
 def redraws(stdout: Any, environ: Mapping[str, str]) -> str:
@@ -23,7 +29,7 @@ def redraws(stdout: Any, environ: Mapping[str, str]) -> str:
     Nothing is drawn in a pipe, in CI, on a dumb terminal, or where ansible-runner reads the output and names no
     terminal.
     """
-    if environ.get("TERM", "dumb") in ("dumb", "unknown", "") or environ.get("CI", "") not in ("", "0", "false"):
+    if not draws(environ):
         return ""
     if environ.get("AWX_ISOLATED_DATA_DIR"):
         return environ.get(TERMINAL, "")
@@ -57,9 +63,9 @@ class Lines:
         """Return the columns at which lines are broken, 0 for never."""
         return width_of(sys.stdout, os.environ)
 
-    def say(self, lines: list[Line]) -> None:
-        """Print lines."""
-        for line in lines:
+    def say(self, make: Make) -> None:
+        """Print the lines that ``make(columns)`` returns; 0 columns break none."""
+        for line in make(self.width):
             self.write(painted(line) if self.colour else plain(line), plain(line))
         self.flush()
 
@@ -127,15 +133,15 @@ class Terminal(Lines):
             return 80, 24
         return found.columns or 80, found.lines or 24
 
-    def say(self, lines: list[Line]) -> None:
-        """Print lines above the region."""
+    def say(self, make: Make) -> None:
+        """Print lines above the region; ansible-runner gets them too, unbroken."""
         if self.apart:
-            super().say(lines)
+            super().say(make)
         from rich.text import Text  # noqa: PLC0415
 
         with quietly(self), self.display._lock:
             self.console.width = max(NARROW, self.size()[0])
-            for line in lines:
+            for line in make(self.console.width):
                 self.console.print(Text.from_ansi(painted(line)), soft_wrap=True)
                 if not self.apart and plain(line).strip():
                     self.display.display(plain(line), log_only=True)
@@ -156,6 +162,7 @@ class Terminal(Lines):
                     redirect_stdout=not self.apart, redirect_stderr=errors, vertical_overflow="crop",
                 )  # fmt: skip
                 self.region.start(refresh=True)
+                self.console.show_cursor(True)  # a run that is killed must not leave a terminal without one
             else:
                 self.region.update(shown, refresh=True)
 
