@@ -41,8 +41,9 @@ import base64
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.progress import reported
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm import receive
-from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.content import shortage
+from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.content import shortage, sizes, total_size
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.processes import stop
 from ansible_collections.fastchat.fleet.plugins.module_utils.swarm.users import acting_as, give_to, make_folder
 
@@ -88,7 +89,8 @@ def step(given, folder):
     make_folder(os.path.dirname(folder), given["user"])
     give_to(folder, given["user"])
     if given["state"] == "complete":
-        complete(given, folder)
+        with reported(total_size(given["manifest"]), lambda: sizes(folder, given["manifest"])):
+            complete(given, folder)
         return True
     short = shortage(folder, given["manifest"])
     if short:

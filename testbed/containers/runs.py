@@ -1,15 +1,19 @@
 """Run playbooks over a fleet of the testbed by ansible-runner, and read their events."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ansible_runner
+from ansible_collections.fastchat.fleet.plugins.module_utils.view.screen import TERMINAL, draws
 
 from testbed.paths import CLONE, STATE
 
+LIVE = "fastchat.fleet.live"
 DEMO = CLONE / "inventory" / "demo"
 Result = tuple[str, str, dict[str, Any]]
 
@@ -32,10 +36,26 @@ def run(
         project_dir=str(CLONE),
         inventory=[str(path) for path in inventories],
         playbook=playbook,
-        envvars={"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")},
+        envvars=view(options),
         cmdline=" ".join(f"'{word}'" for word in words),
         **options,
     )
+
+
+def view(options: dict[str, Any]) -> dict[str, str]:
+    """Return the environment in which a run looks as it does without ansible-runner.
+
+    ansible-runner puts its own callback around the one that this variable names, and does not read ansible.cfg for it.
+    Its output is a pipe to Ansible, so on a terminal the callback is told where to draw and ansible-runner stays quiet.
+    """
+    environment = {"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg")}
+    environment["ANSIBLE_STDOUT_CALLBACK"] = os.environ.get("ANSIBLE_STDOUT_CALLBACK", LIVE)
+    if not sys.stdout.isatty():
+        environment["ANSIBLE_NOCOLOR"] = "1"
+    elif environment["ANSIBLE_STDOUT_CALLBACK"] == LIVE and not options.get("quiet") and draws(os.environ):
+        environment[TERMINAL] = os.ttyname(sys.stdout.fileno())
+        options["quiet"] = True
+    return environment
 
 
 def results(runner: ansible_runner.Runner, kind: str) -> list[Result]:

@@ -15,7 +15,7 @@ import pytest
 from testbed.paths import CLONE
 
 PLUGINS = "ansible_collections.fastchat.fleet.plugins"
-SINGLE = ("plugins/action", "plugins/filter", "plugins/modules", "testbed", "tests", "bench")
+SINGLE = ("plugins/action", "plugins/filter", "plugins/modules", "plugins/callback", "testbed", "tests", "bench")
 MANY = ("plugins/module_utils", "services")
 CHECKED = ("plugins", "services")
 # "| `room` | nothing, or `room`, `room` | what it may touch |"; a * in the second cell stands for any text.

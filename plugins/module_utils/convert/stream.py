@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ..storage.files import PART
+from ..storage.progress import reported
 from ..tensors.blocks import blocks, read_block
 from ..tensors.layout import Tensor
 from .add import Adder
@@ -59,6 +60,7 @@ class Stream:
         self._slots = 2 * threads + 4
         self._block_bytes = max(4096, min(BLOCK_LIMIT, budget_bytes // (2 * self._slots)))
         self._files: dict[str, int] = {}
+        self._written = 0
 
     def _read(self, tensor: Tensor, block: tuple[int, tuple[int, ...]], buffer: Any) -> Any:
         """Return the elements of a block; rows beyond the tensor's are zero (see ``grows``)."""
@@ -83,6 +85,12 @@ class Stream:
 
     def run(self, shards: list[Shard], record: Any) -> None:
         """Write shards; ``record(name, entry)`` is called as each is on the disk."""
+        self._written = 0
+        with reported(sum(item.size for shard in shards for item in shard.items), lambda: self._written):
+            self._run(shards, record)
+
+    def _run(self, shards: list[Shard], record: Any) -> None:
+        """Do what ``run`` says."""
         import numpy  # noqa: PLC0415  (planning needs none)
 
         sums = sum(item.size for shard in shards for item in shard.items if item.delta)
@@ -117,10 +125,14 @@ class Stream:
                 for _step, _buffer, future in pending:
                     future.cancel()
 
-    @staticmethod
-    def _write(output: Output, work: tuple[Step, Any, Future[Any]], hasher: ThreadPoolExecutor, free: Any) -> None:
+    def _write(
+        self, output: Output, work: tuple[Step, Any, Future[Any]], hasher: ThreadPoolExecutor, free: Any
+    ) -> None:
+        """Write the block whose turn it is, and give its buffer back."""
         step, buffer, future = work
-        output.write(step, future.result())
+        data = future.result()
+        output.write(step, data)
+        self._written += data.nbytes
         hasher.submit(free.put, buffer)  # the hasher has one thread: this runs after the block was hashed
 
 

@@ -1,4 +1,4 @@
-"""Report the progress of a fetch each second, in ``<dest>.progress`` and as a line. Python >= 3.6."""
+"""Report the progress of a fetch each second: in files (see ``tell``) and as a line. Python >= 3.6."""
 
 import collections
 import contextlib
@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any, Dict, Iterator, Optional, TextIO
 
+from ..storage import progress
 from ..storage.files import remove, write_json
 from .space import human
 
@@ -48,11 +49,12 @@ class Progress:
             }
 
     def tell(self) -> None:
-        """Write the file in one step, and the line."""
+        """Replace ``path`` and the report that a run's view reads (storage/progress.py), and write the line."""
         facts = self.facts()
         if self.path:
             with contextlib.suppress(OSError):  # a full disk must not end the fetch through its progress
                 write_json(self.path, facts, durable=False)
+            progress.report(facts)
         if self.stream:
             left = facts["seconds_remaining"]
             print(
@@ -79,10 +81,12 @@ class Progress:
             yield
         except BaseException:
             self._end(teller)
+            progress.withdraw()
             raise
         self._end(teller)
         if self.path:
             remove(self.path)
+            progress.withdraw()
 
     def _end(self, teller: threading.Thread) -> None:
         """Report for the last time, and stop."""

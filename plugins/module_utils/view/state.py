@@ -1,0 +1,103 @@
+"""Where a run stands: its phase, what each host does, and what was not told yet. Python >= 3.10."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+PREFIX = re.compile(r"^(?P<phase>[^|]{1,40}?) \| (?P<rest>.+)$", re.DOTALL)
+
+
+@dataclass
+class Work:
+    """One task of one host: since when (monotonic seconds) it runs, and how far it is (see progress.py)."""
+
+    task: str
+    since: float
+    note: str = ""  # an item, an attempt, where it runs
+    figures: dict[str, Any] = field(default_factory=dict)
+    told: float = 0.0  # when a pipe heard of it last
+
+
+@dataclass
+class News:
+    """What was not told yet, so that hosts that have the same news can be told together."""
+
+    kind: str  # change, message, failure, unreachable, handled
+    host: str
+    task: str
+    what: Any  # names of a change, text of a message, result of a failure
+    key: str  # news of the same kind, task and key are the same
+    at: float
+
+
+@dataclass
+class Run:
+    """A run. Times are seconds of one monotonic clock."""
+
+    phase: str = ""
+    since: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    hosts: list[str] = field(default_factory=list)  # of the play
+    working: dict[str, Work] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)  # each host's last task
+    news: list[News] = field(default_factory=list)
+    warnings: dict[str, list[str]] = field(default_factory=dict)  # {warning: hosts}
+    failed: list[str] = field(default_factory=list)
+    heard: set[str] = field(default_factory=set)  # hosts that have answered once
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return (phase, rest) of a name such as ``Runtime | Build the environment``; the phase may be ''."""
+    found = PREFIX.match(name.strip())
+    return (found["phase"].strip(), found["rest"].strip()) if found else ("", name.strip())
+
+
+def enter(run: Run, play: str, hosts: list[str], now: float) -> bool:
+    """Begin a play; return whether a new phase begins with it."""
+    phase = split(play)[0] or play.strip()
+    leave(run, now)
+    new = phase != run.phase
+    run.phase, run.since, run.hosts = phase, now, list(hosts)
+    run.last = {}
+    return new
+
+
+def leave(run: Run, now: float) -> None:
+    """Count the time of the play that ends."""
+    if run.phase:
+        run.seconds[run.phase] = run.seconds.get(run.phase, 0.0) + now - run.since
+        run.since = now
+    run.working.clear()
+
+
+def begin(run: Run, host: str, task: str, now: float) -> None:
+    """Take in that a host begins a task."""
+    run.working[host] = Work(task, now, told=now)
+    run.last[host] = task
+
+
+def end(run: Run, host: str) -> None:
+    """Take in that a host has ended its task, whatever came of it."""
+    run.working.pop(host, None)
+
+
+def warn(run: Run, text: str, host: str = "") -> None:
+    """Keep a warning for the end; the same one of many hosts is kept once."""
+    hosts = run.warnings.setdefault(" ".join(text.split()), [])
+    if host and host not in hosts:
+        hosts.append(host)
+
+
+def grouped(run: Run) -> list[tuple[list[str], News]]:
+    """Return [(hosts in the play's order, news)] of what was not told yet, the same news once; it counts as told."""
+    groups: dict[tuple[str, str, str], list[News]] = {}
+    for one in run.news:
+        groups.setdefault((one.kind, one.task, one.key), []).append(one)
+    run.news = []
+    place = {host: number for number, host in enumerate(run.hosts)}
+    order = {
+        key: sorted({one.host for one in group}, key=lambda host: place.get(host, 0)) for key, group in groups.items()
+    }
+    return [(order[key], group[0]) for key, group in groups.items()]
