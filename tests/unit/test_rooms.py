@@ -15,9 +15,9 @@ import pytest
 from testbed.paths import CLONE
 
 PLUGINS = "ansible_collections.fastchat.fleet.plugins"
-SINGLE = ("plugins/filter", "plugins/modules", "testbed", "tests", "bench")
+SINGLE = ("plugins/callback", "plugins/filter", "plugins/modules", "report", "testbed", "tests", "bench")
 MANY = ("plugins/module_utils", "services")
-CHECKED = ("plugins", "services")
+CHECKED = ("plugins", "services", "report")
 # "| `room` | nothing, or `room`, `room` | what it may touch |"; a * in the second cell stands for any text.
 ROW = re.compile(r"\| `(?P<room>[a-z_/]+)` \| (?P<allowed>[^|]+) \| [^|]+ \|")
 
