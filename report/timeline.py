@@ -1,0 +1,138 @@
+"""The geometry of the timeline: phases across, hosts down, as plain numbers and SVG paths."""
+
+WIDE = 1000.0
+ROW = 10.0
+# Work that is nearer than this share of the run is drawn as one piece; nothing is drawn thinner than the second.
+NEAR, THINNEST = 0.003, 1.6
+# How a row is drawn: with up to so many hosts it is so many pixels high, and every so many hosts have a label.
+DENSITY = [(12, 22, 1), (30, 16, 1), (60, 11, 2), (150, 6, 10), (400, 3, 25), (10**9, 2, 100)]
+STATES = ("ok", "changed", "failed", "unreachable")
+STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+
+
+def spoken(seconds: float) -> str:
+    """Return a duration as people write it: 0.4 s, 12.3 s, 1 min 05 s, 2 h 03 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def ticks(seconds: float) -> list[dict]:
+    """Return some 4 to 8 round moments of a run as [{left: percent, text}]."""
+    step = next((step for step in STEPS if seconds / step <= 7), STEPS[-1])
+    count = int(seconds / step) + 1
+    texts = [f"{number * step:g} s" if step * (count - 1) < 60 else clock(number * step) for number in range(count)]
+    return [{"left": 100 * number * step / seconds, "text": text} for number, text in enumerate(texts)]
+
+
+def clock(seconds: float) -> str:
+    """Return a moment of a long run: 2:30, 1:02:30."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def bands(plays: list[dict], seconds: float) -> list[dict]:
+    """Return the phases in time as [{phase, left, width: percent, seconds, shade}]; neighbouring plays of one are joined."""
+    joined: list[dict] = []
+    for play in plays:
+        if joined and joined[-1]["phase"] == play["phase"]:
+            joined[-1]["to"] = play["to"]
+        else:
+            joined.append({"phase": play["phase"], "from": play["from"], "to": play["to"]})
+    return [
+        {
+            "phase": band["phase"],
+            "left": 100 * band["from"] / seconds,
+            "width": 100 * (band["to"] - band["from"]) / seconds,
+            "seconds": band["to"] - band["from"],
+            "shade": number % 2,
+        }
+        for number, band in enumerate(joined)
+    ]
+
+
+def state_of(result: dict) -> str:
+    """Return how a result is drawn: one of ``STATES``."""
+    if result["status"] != "ok" and not result["ignored"]:
+        return result["status"]
+    return "changed" if result["changed"] else "ok"
+
+
+def merged(spans: list[tuple[float, float]], gap: float) -> list[list[float]]:
+    """Return spans in order, those nearer than a gap as one."""
+    joined: list[list[float]] = []
+    for began, ended in sorted(spans):
+        if joined and began - joined[-1][1] <= gap:
+            joined[-1][1] = max(joined[-1][1], ended)
+        else:
+            joined.append([began, ended])
+    return joined
+
+
+def path(spans: list[list[float]], row: int, seconds: float) -> str:
+    """Return spans of a row as one SVG path."""
+    drawn = []
+    for began, ended in spans:
+        left = WIDE * began / seconds
+        width = max(WIDE * (ended - began) / seconds, THINNEST)
+        left = min(left, WIDE - width)
+        drawn.append(f"M{left:.1f} {row * ROW + 1:g}h{width:.1f}v{ROW - 2:g}h-{width:.1f}z")
+    return "".join(drawn)
+
+
+def timeline(run: dict) -> dict:
+    """Return {height, row, ticks, bands, labels, pieces} of a run (see ``runs.read``).
+
+    ``pieces`` are [{state, d, title}], one for each host, phase and state; ``labels`` [{host, top: percent, state}].
+    """
+    seconds = max(run["seconds"], 0.001)
+    hosts = [host["name"] for host in run["hosts"]]
+    _most, pixels, every = next(density for density in DENSITY if len(hosts) <= density[0])
+    grouped: dict[tuple[str, str], dict[str, list[dict]]] = {}
+    for result in run["results"]:
+        phase = run["tasks"][result["task"]]["phase"]
+        states = grouped.setdefault((result["host"], phase), {})
+        states.setdefault(state_of(result), []).append(result)
+    rows = {host: number for number, host in enumerate(hosts)}
+    pieces, worst = [], {}
+    for (host, phase), states in grouped.items():
+        busy = sum(result["to"] - result["from"] for results in states.values() for result in results)
+        for state in (state for state in STATES if state in states):
+            results = states[state]
+            spans = merged([(result["from"], result["to"]) for result in results], NEAR * seconds)
+            names = list(dict.fromkeys(run["tasks"][result["task"]]["name"] for result in results))
+            told = f"{len(results)} tasks" if state == "ok" else f"{state}: {'; '.join(names[:4])}"
+            title = f"{host} · {phase} · {spoken(busy)} · {told}"
+            pieces.append({"state": state, "d": path(spans, rows[host], seconds), "title": title})
+            worst[host] = max(worst.get(host, 0), STATES.index(state))
+    # What is drawn last lies on top.
+    pieces.sort(key=lambda piece: STATES.index(piece["state"]))
+    return {
+        "height": len(hosts) * ROW,
+        "row": pixels,
+        "ticks": ticks(seconds),
+        "bands": bands(run["plays"], seconds),
+        "pieces": pieces,
+        "labels": labels(hosts, worst, every),
+    }
+
+
+def labels(hosts: list[str], worst: dict[str, int], every: int) -> list[dict]:
+    """Return the labels of rows: all of them, or so many as fit, of which those of hosts that failed come first."""
+    failed = [number for number, host in enumerate(hosts) if worst.get(host, 0) >= STATES.index("failed")]
+    apart = every if every > 1 else 0
+    shown: list[int] = []
+    for number in [*failed, *range(0, len(hosts), every)]:
+        if all(abs(number - other) >= max(apart // 3, 1) for other in shown):
+            shown.append(number)
+    return [
+        {
+            "host": hosts[number],
+            "top": 100 * (number + 0.5) / len(hosts),
+            "state": STATES[worst.get(hosts[number], 0)],
+        }
+        for number in sorted(shown)
+    ]
