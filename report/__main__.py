@@ -19,12 +19,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 def options(arguments: list[str] | None) -> argparse.Namespace:
     """Return what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m report", description="Writes a run of the ledger as one page of HTML."
-    )
-    parser.add_argument(
-        "--ledger", default=os.environ.get("FLEET_LEDGER", ""), help="directory (default: .fleet/ledger)"
-    )
+    parser = argparse.ArgumentParser(prog="python -m report", description="Write a run of the ledger as one page.")
+    ledger = os.environ.get("FLEET_LEDGER", "")
+    parser.add_argument("--ledger", default=ledger, help="directory (default: .fleet/ledger)")
     parser.add_argument("--run", type=int, help="number of the run (default: the newest)")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
     parser.add_argument("--list", action="store_true", help="list the runs and write nothing")
@@ -52,9 +49,7 @@ def main(arguments: list[str] | None = None) -> str:
     except FileNotFoundError as fault:
         if str(database) not in str(fault):
             sys.exit(f"{wanted.out} can not be written: {fault}.")
-        sys.exit(
-            f"There is no ledger in {ledger}: no playbook was run with it yet, or it is kept elsewhere (--ledger)."
-        )
+        sys.exit(f"There is no ledger in {ledger}: no playbook was run yet, or it is kept elsewhere (--ledger).")
     except LookupError as fault:
         sys.exit(str(fault.args[0]))
     except DatabaseError as fault:

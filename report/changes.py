@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from report.timeline import spoken, state_of
 
 MOST_LINES = 160
+# A difference of fewer seconds than this is none.
+LEAST = 0.1
 # All diffs of a page together: a page stays small enough to be sent by mail.
 MOST_SHOWN = 250_000
 
@@ -132,9 +134,9 @@ def slowest(run: dict, most: int = 12) -> list[dict]:
 
 
 def compared(now: dict, then: dict | None) -> dict:
-    """Return {phases: [{phase, now, then, ...}], tasks: [{name, phase, now, then}], came, went} of a run and the one before.
+    """Return {phases, tasks: [{name, phase, now, then}], same, came, went} of a run and the one before.
 
-    ``tasks`` are those that changed something in one of both; ``now`` and ``then`` are numbers of hosts.
+    ``phases`` are [{phase, now, then, now_share, then_share: percent, difference, slower}]. ``tasks`` are those that changed something in one of both; ``now`` and ``then`` are numbers of hosts.
     """
     times = [phase_times(run) for run in (now, then) if run]
     names = list(dict.fromkeys(name for run in reversed(times) for name in run))
@@ -180,7 +182,7 @@ def phase_times(run: dict) -> dict[str, float]:
 
 def difference(new: float | None, old: float | None) -> str:
     """Return how much longer or shorter something took, in words; empty when that is less than a tenth of a second."""
-    if new is None or old is None or abs(new - old) < 0.1:
+    if new is None or old is None or abs(new - old) < LEAST:
         return ""
     return f"{'+' if new > old else '−'}{spoken(abs(new - old))}"
 

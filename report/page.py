@@ -26,9 +26,9 @@ GOOD = {"state": ("active", "no services"), "controller": ("serving", "-", ""), 
 def report(database: Path, out: Path, run: int | None = None) -> Path:
     """Write the page of a run (the newest for None) of a ledger's database, and return where it is.
 
-    Raises FileNotFoundError when there is no ledger, LookupError when there is no such run, django.db.DatabaseError when
-    the ledger can not be read, OSError when the page can not be written. A page that was there stays until the new one
-    is whole.
+    Raises FileNotFoundError when there is no ledger, LookupError when there is no such run, django.db.DatabaseError
+    when the ledger can not be read, OSError when the page can not be written. A page that was there stays until the new
+    one is whole.
     """
     opened(Path(database))
     now = runs.chosen(run)
@@ -52,13 +52,8 @@ def written(out: Path, page: str) -> None:
 
 def rendered(run: dict, earlier: dict | None, state: dict | None, others: list[dict]) -> str:
     """Return the page of a run: see ``runs.read``, ``runs.last_state`` and ``runs.listed`` for what it is made from."""
-    world = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    files = FileSystemLoader(TEMPLATES)
+    world = Environment(loader=files, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     world.filters |= {"spoken": spoken, "when": when, "few": few}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     policy = b64encode(sha256(script.encode()).digest()).decode()
@@ -72,14 +67,15 @@ def rendered(run: dict, earlier: dict | None, state: dict | None, others: list[d
 
 def content(run: dict, earlier: dict | None, state: dict | None, others: list[dict]) -> dict:
     """Return everything that the template shows."""
-    worst = worst_of(run)
+    worst, seconds = worst_of(run), busy(run)
     return {
         "run": run,
         "earlier": earlier,
         "headline": headline(run),
         "tone": tone(run),
         "counts": counts(run),
-        "faster": difference(run["seconds"], earlier["seconds"]) if earlier else "",
+        "faster": difference(run["seconds"], earlier["seconds"])[1:] if earlier else "",
+        "slower": bool(earlier and run["seconds"] > earlier["seconds"]),
         "command": command(run),
         "timeline": timeline(run) if run["results"] else None,
         "failures": grouped(run, ("failed", "unreachable")),
@@ -89,7 +85,8 @@ def content(run: dict, earlier: dict | None, state: dict | None, others: list[di
         "fleet": fleet(state, run),
         "verdicts": verdicts(run),
         "hosts": [
-            host | {"worst": worst.get(host["name"], "ok"), "busy": busy(run, host["name"])} for host in run["hosts"]
+            host | {"worst": worst.get(host["name"], "ok"), "busy": seconds.get(host["name"], 0.0)}
+            for host in run["hosts"]
         ],
         "few_hosts": len(run["hosts"]) <= FEW,
         "warnings": runs.warnings_of(run["tasks"].values()),
@@ -178,9 +175,12 @@ def worst_of(run: dict) -> dict[str, str]:
     return worst
 
 
-def busy(run: dict, host: str) -> float:
-    """Return the seconds in which a host had a task."""
-    return sum(result["to"] - result["from"] for result in run["results"] if result["host"] == host)
+def busy(run: dict) -> dict[str, float]:
+    """Return {host: the seconds in which it had a task}."""
+    seconds: dict[str, float] = {}
+    for result in run["results"]:
+        seconds[result["host"]] = seconds.get(result["host"], 0.0) + result["to"] - result["from"]
+    return seconds
 
 
 def health(row: dict) -> str:

@@ -63,9 +63,10 @@ def before(run: int) -> int | None:
 
 
 def read(run: int) -> dict:
-    """Return {id, name, path, status, started, seconds, user, controller, ansible, arguments, plays, tasks, hosts, results}.
+    """Return a run as {id, name, path, status, started, seconds, user, controller, ansible, arguments, ...}.
 
-    Times are seconds since the run began. ``tasks`` is {id: {name, role, action, path, line, phase, from, to, failed,
+    The rest is ``plays``, ``tasks``, ``hosts`` (with their counts) and ``results``. Times are seconds since the run
+    began. ``tasks`` is {id: {name, action, path, line, phase, from, to, failed,
     warnings}} in their order, ``results`` a list of {task, host, status, changed, ignored, from, to, kept}, in which
     ``kept`` is as in ``module_utils/ledger/results.py``.
     """
@@ -74,17 +75,11 @@ def read(run: int) -> dict:
     def since(moment) -> float:
         return (moment - book.started).total_seconds() if moment else 0.0
 
+    phases = {play.id: phase_of(play.name) for play in book.plays.all()}
     plays = [
-        {
-            "id": play.id,
-            "name": play.name,
-            "phase": phase_of(play.name),
-            "from": since(play.started),
-            "to": since(play.ended),
-        }
+        {"phase": phases[play.id], "from": since(play.started), "to": since(play.ended)}
         for play in book.plays.order_by("id")
     ]
-    phases = {play["id"]: play["phase"] for play in plays}
     tasks = {
         task.id: {
             "name": task.name,
@@ -131,7 +126,7 @@ def read(run: int) -> dict:
 
 
 def last_state(run: int) -> dict | None:
-    """Return {rows, faults, at, run} of the fleet as ``status.yml`` saw it last, up to a run; None when it never ran."""
+    """Return {rows, faults, at, run} of the fleet as ``status.yml`` saw it last, up to a run; None if it never ran."""
     until = models.Playbook.objects.get(id=run).ended
     asked = models.Result.objects.filter(ended__lte=until, task__action__endswith="set_fact", status="ok")
     for result in asked.order_by("-ended").iterator():

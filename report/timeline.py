@@ -7,35 +7,37 @@ NEAR, THINNEST = 0.003, 1.6
 # How a row is drawn: with up to so many hosts it is so many pixels high, and every so many hosts have a label.
 DENSITY = [(12, 22, 1), (30, 16, 1), (60, 11, 2), (150, 6, 10), (400, 3, 25), (10**9, 2, 100)]
 STATES = ("ok", "changed", "failed", "unreachable")
+MINUTE, MOST_TICKS = 60, 7
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
 def spoken(seconds: float) -> str:
     """Return a duration as people write it: 0.4 s, 12.3 s, 1 min 05 s, 2 h 03 min."""
-    if seconds < 59.95:
+    if round(seconds, 1) < MINUTE:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
+    minutes, rest = divmod(round(seconds), MINUTE)
+    if minutes < MINUTE:
         return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // MINUTE} h {minutes % MINUTE:02d} min"
 
 
 def ticks(seconds: float) -> list[dict]:
-    """Return some 4 to 8 round moments of a run as [{left: percent, text}]."""
-    step = next((step for step in STEPS if seconds / step <= 7), STEPS[-1])
+    """Return up to 8 round moments of a run as [{left: percent, text}]."""
+    step = next((step for step in STEPS if seconds / step < MOST_TICKS), STEPS[-1])
     count = int(seconds / step) + 1
-    texts = [f"{number * step:g} s" if step * (count - 1) < 60 else clock(number * step) for number in range(count)]
+    texts = [f"{number * step:g} s" if step * (count - 1) < MINUTE else clock(number * step) for number in range(count)]
     return [{"left": 100 * number * step / seconds, "text": text} for number, text in enumerate(texts)]
 
 
 def clock(seconds: float) -> str:
     """Return a moment of a long run: 2:30, 1:02:30."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+    minutes, rest = divmod(round(seconds), MINUTE)
+    hours, left = divmod(minutes, MINUTE)
+    return f"{hours}:{left:02d}:{rest:02d}" if hours else f"{left}:{rest:02d}"
 
 
 def bands(plays: list[dict], seconds: float) -> list[dict]:
-    """Return the phases in time as [{phase, left, width: percent, seconds, shade}]; neighbouring plays of one are joined."""
+    """Return the phases in time as [{phase, left, width: percent, seconds, shade}]; plays of one are joined."""
     joined: list[dict] = []
     for play in plays:
         if joined and joined[-1]["phase"] == play["phase"]:
