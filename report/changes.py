@@ -136,7 +136,8 @@ def slowest(run: dict, most: int = 12) -> list[dict]:
 def compared(now: dict, then: dict | None) -> dict:
     """Return {phases, tasks: [{name, phase, now, then}], same, came, went} of a run and the one before.
 
-    ``phases`` are [{phase, now, then, now_share, then_share: percent, difference, slower}]. ``tasks`` are those that changed something in one of both; ``now`` and ``then`` are numbers of hosts.
+    ``phases`` are [{phase, now, then, now_share, then_share: percent, difference, slower}]. ``tasks`` are those that
+    changed something in one of both; ``now`` and ``then`` are numbers of hosts.
     """
     times = [phase_times(run) for run in (now, then) if run]
     names = list(dict.fromkeys(name for run in reversed(times) for name in run))

@@ -85,7 +85,7 @@ def content(run: dict, earlier: dict | None, state: dict | None, others: list[di
         "fleet": fleet(state, run),
         "verdicts": verdicts(run),
         "hosts": [
-            host | {"worst": worst.get(host["name"], "ok"), "busy": seconds.get(host["name"], 0.0)}
+            {**host, "worst": worst.get(host["name"], "ok"), "busy": seconds.get(host["name"], 0.0)}
             for host in run["hosts"]
         ],
         "few_hosts": len(run["hosts"]) <= FEW,
@@ -138,7 +138,7 @@ def headline(run: dict) -> str:
         return f"Failed, on {all_of}"
     would = "would change" if run["arguments"].get("check") else "changed"
     if found["changed"]:
-        return f"{found['changed']} of {all_of} {would}" if found["hosts"] > 1 else f"The host {would}"
+        return f"{found['changed']} of {all_of} {would}" if found["hosts"] > 1 else f"{run['hosts'][0]['name']} {would}"
     return f"Nothing {'would change' if would != 'changed' else 'changed'}, on {all_of}"
 
 

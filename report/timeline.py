@@ -4,6 +4,8 @@ WIDE = 1000.0
 ROW = 10.0
 # Work that is nearer than this share of the run is drawn as one piece; nothing is drawn thinner than the second.
 NEAR, THINNEST = 0.003, 1.6
+# With more results than this, those of a host and phase that ended alike are one piece.
+MOST_ALONE = 800
 # How a row is drawn: with up to so many hosts it is so many pixels high, and every so many hosts have a label.
 DENSITY = [(12, 22, 1), (30, 16, 1), (60, 11, 2), (150, 6, 10), (400, 3, 25), (10**9, 2, 100)]
 STATES = ("ok", "changed", "failed", "unreachable")
@@ -85,31 +87,42 @@ def path(spans: list[list[float]], row: int, seconds: float) -> str:
     return "".join(drawn)
 
 
+def parts(run: dict) -> list[dict]:
+    """Return [{host, phase, state, results}] of a run: each result alone, in a big run those of a phase."""
+    alone = len(run["results"]) <= MOST_ALONE
+    grouped: dict[tuple, dict] = {}
+    for number, result in enumerate(run["results"]):
+        phase, state = run["tasks"][result["task"]]["phase"], state_of(result)
+        part = {"host": result["host"], "phase": phase, "state": state, "results": []}
+        key = (number if alone else phase, result["host"], state)
+        grouped.setdefault(key, part)["results"].append(result)
+    return list(grouped.values())
+
+
+def title(run: dict, part: dict) -> str:
+    """Return what a piece of the timeline says when it is pointed at."""
+    names = list(dict.fromkeys(run["tasks"][result["task"]]["name"] for result in part["results"]))
+    told = "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004
+    busy = sum(result["to"] - result["from"] for result in part["results"])
+    state = "not reached" if part["state"] == "unreachable" else part["state"]
+    return f"{part['host']} · {part['phase']} · {state} · {spoken(busy)} · {told}"
+
+
 def timeline(run: dict) -> dict:
     """Return {height, row, ticks, bands, labels, pieces} of a run (see ``runs.read``).
 
-    ``pieces`` are [{state, d, title}], one for each host, phase and state; ``labels`` [{host, top: percent, state}].
+    ``pieces`` are [{state, d, title}], see ``parts``; ``labels`` [{host, top: percent, state}].
     """
     seconds = max(run["seconds"], 0.001)
     hosts = [host["name"] for host in run["hosts"]]
     _most, pixels, every = next(density for density in DENSITY if len(hosts) <= density[0])
-    grouped: dict[tuple[str, str], dict[str, list[dict]]] = {}
-    for result in run["results"]:
-        phase = run["tasks"][result["task"]]["phase"]
-        states = grouped.setdefault((result["host"], phase), {})
-        states.setdefault(state_of(result), []).append(result)
     rows = {host: number for number, host in enumerate(hosts)}
     pieces, worst = [], {}
-    for (host, phase), states in grouped.items():
-        busy = sum(result["to"] - result["from"] for results in states.values() for result in results)
-        for state in (state for state in STATES if state in states):
-            results = states[state]
-            spans = merged([(result["from"], result["to"]) for result in results], NEAR * seconds)
-            names = list(dict.fromkeys(run["tasks"][result["task"]]["name"] for result in results))
-            told = f"{len(results)} tasks" if state == "ok" else f"{state}: {'; '.join(names[:4])}"
-            title = f"{host} · {phase} · {spoken(busy)} · {told}"
-            pieces.append({"state": state, "d": path(spans, rows[host], seconds), "title": title})
-            worst[host] = max(worst.get(host, 0), STATES.index(state))
+    for part in parts(run):
+        spans = merged([(result["from"], result["to"]) for result in part["results"]], NEAR * seconds)
+        row, state = rows[part["host"]], part["state"]
+        pieces.append({"state": state, "d": path(spans, row, seconds), "title": title(run, part)})
+        worst[part["host"]] = max(worst.get(part["host"], 0), STATES.index(state))
     # What is drawn last lies on top.
     pieces.sort(key=lambda piece: STATES.index(piece["state"]))
     return {

@@ -14,10 +14,12 @@ GONE = "•••"
 # Shorter values are words: replacing them would spoil every text and protect nothing.
 SHORTEST = 6
 SHORTEST_LINE = 16
+# What of a run's texts is remembered with its answer: names come again and again.
+NAME_LENGTH, MOST_NAMES = 200, 20_000
 NAME = re.compile(
     r"pass(word|wd|phrase)?|secret|token|credential|vault|(api|private|auth|access|_|^)_?keys?(_|$)", re.I
 )
-WORDS = r"[\w.-]*(?:password|passwd|passphrase|secret|token|(?:api|private|auth|access)[_-]?key)[\w.-]*"
+WORDS = r"(?:password|passwd|passphrase|secret|token|(?:api|private|auth|access)[_-]?key)[\w.-]*"
 LOOKS = [
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S), GONE),
     (re.compile(r"\b(bearer|basic) +[\w.~+/=-]{8,}", re.I), rf"\1 {GONE}"),
@@ -74,24 +76,30 @@ class Censor:
 
     def __init__(self) -> None:
         """Know no secret yet."""
-        self.known: set[str] = set()
-        self.pattern: re.Pattern | None = None
+        self.known: list[str] = []
+        self.said: dict[str, str] = {}
 
     def learn(self, secrets: Iterable[str]) -> None:
         """Know these secrets, in every form, from now on."""
-        new = {form for secret in secrets for form in forms(secret)} - self.known
-        if new:
-            self.known |= new
-            longest_first = sorted(self.known, key=len, reverse=True)
-            self.pattern = re.compile("|".join(re.escape(form) for form in longest_first))
+        known = {form for secret in secrets for form in forms(secret)} | set(self.known)
+        if len(known) > len(self.known):
+            # The longest first: one that holds another goes as a whole.
+            self.known = sorted(known, key=len, reverse=True)
+            self.said = {}
 
     def text(self, text: str) -> str:
-        """Return a text without secrets."""
-        if self.pattern:
-            text = self.pattern.sub(GONE, text)
+        """Return a text without secrets. Short ones, such as names of hosts, are remembered."""
+        if text in self.said:
+            return self.said[text]
+        told = text
+        for form in self.known:
+            if form in told:
+                told = told.replace(form, GONE)
         for looks, instead in LOOKS:
-            text = looks.sub(instead, text)
-        return text
+            told = looks.sub(instead, told)
+        if len(text) <= NAME_LENGTH and len(self.said) < MOST_NAMES:
+            self.said[text] = told
+        return told
 
     def data(self, value: object) -> object:
         """Return plain data without secrets, in keys as well; what JSON does not know becomes text."""
