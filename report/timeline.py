@@ -2,8 +2,8 @@
 
 WIDE = 1000.0
 ROW = 10.0
-# Work that is nearer than this share of the run is drawn as one piece; nothing is drawn thinner than the second.
-NEAR, THINNEST = 0.003, 1.6
+# Work that is nearer than this share of the run is drawn as one piece. Nothing is drawn thinner than the other two.
+NEAR, THINNEST, THINNEST_FAILED = 0.003, 1.6, 6.0
 # With more results than this, those of a host and phase that ended alike are one piece.
 MOST_ALONE = 800
 # How a row is drawn: with up to so many hosts it is so many pixels high, and every so many hosts have a label.
@@ -76,12 +76,12 @@ def merged(spans: list[tuple[float, float]], gap: float) -> list[list[float]]:
     return joined
 
 
-def path(spans: list[list[float]], row: int, seconds: float) -> str:
+def path(spans: list[list[float]], row: int, seconds: float, thinnest: float = THINNEST) -> str:
     """Return spans of a row as one SVG path."""
     drawn = []
     for began, ended in spans:
         left = WIDE * began / seconds
-        width = max(WIDE * (ended - began) / seconds, THINNEST)
+        width = max(WIDE * (ended - began) / seconds, thinnest)
         left = min(left, WIDE - width)
         drawn.append(f"M{left:.1f} {row * ROW + 1:g}h{width:.1f}v{ROW - 2:g}h-{width:.1f}z")
     return "".join(drawn)
@@ -121,7 +121,8 @@ def timeline(run: dict) -> dict:
     for part in parts(run):
         spans = merged([(result["from"], result["to"]) for result in part["results"]], NEAR * seconds)
         row, state = rows[part["host"]], part["state"]
-        pieces.append({"state": state, "d": path(spans, row, seconds), "title": title(run, part)})
+        thinnest = THINNEST if state in ("ok", "changed") else THINNEST_FAILED
+        pieces.append({"state": state, "d": path(spans, row, seconds, thinnest), "title": title(run, part)})
         worst[part["host"]] = max(worst.get(part["host"], 0), STATES.index(state))
     # What is drawn last lies on top.
     pieces.sort(key=lambda piece: STATES.index(piece["state"]))
