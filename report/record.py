@@ -74,17 +74,27 @@ def recorded_hosts(playbook, results: list[dict], stats: dict) -> dict:
     names = sorted({event["host"] for event in results} | set(stats))
     hosts = []
     for name in names:
-        counts = stats.get(name, {})
-        numbers = {key: counts.get(key, 0) for key in ("ok", "changed", "skipped", "unreachable")}
+        counts = stats.get(name) or counted([event for event in results if event["host"] == name])
+        numbers = {key: counts[key] for key in ("ok", "changed", "skipped", "unreachable")}
         hosts.append(
-            models.Host(
-                name=name[:255], playbook=playbook, facts=packed({}), failed=counts.get("failures", 0), **numbers
-            )
+            models.Host(name=name[:255], playbook=playbook, facts=packed({}), failed=counts["failures"], **numbers)
         )
     models.Host.objects.bulk_create(hosts)
     for host in hosts:
         models.LatestHost.objects.update_or_create(name=host.name, defaults={"host": host})
     return dict(zip(names, hosts, strict=True))
+
+
+def counted(results: list[dict]) -> dict[str, int]:
+    """Return the counts of a host of a run that was stopped: Ansible gives them at a run's end only."""
+    failed = [event["status"] for event in results if event["status"] != "ok" and not event["ignored"]]
+    return {
+        "ok": sum(1 for event in results if event["status"] == "ok"),
+        "changed": sum(1 for event in results if event["changed"]),
+        "failures": failed.count("failed"),
+        "unreachable": failed.count("unreachable"),
+        "skipped": 0,
+    }
 
 
 def recorded_tasks(playbook, events: list[dict], hosts: dict, ended: float) -> None:

@@ -115,7 +115,9 @@ def read(run: int) -> dict:
                 "host": result.host.name,
                 "status": result.status,
                 "changed": result.changed,
-                "ignored": result.ignore_errors,
+                # A failure on a host that did not fail in the end was rescued.
+                "ignored": result.ignore_errors
+                or (book.status != "expired" and not result.host.failed + result.host.unreachable),
                 "from": since(result.started),
                 "to": since(result.ended),
                 "kept": unpacked(result.content),

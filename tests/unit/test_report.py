@@ -148,10 +148,19 @@ def test_the_state_of_the_fleet_is_of_the_last_run_that_asked(tmp_path):
 
 
 def test_a_stopped_run_and_a_run_without_hosts_have_a_page(tmp_path):
-    assert "Stopped before its end" in words_of(page_of(tmp_path, events(2)[:-1]))
+    stopped = words_of(page_of(tmp_path, events(2)[:-1]))
+    assert "Stopped before its end, on 2 hosts" in stopped and "gpu001 15 5" in stopped
     assert "Nothing changed, on 0 hosts" in words_of(
         page_of(tmp_path, [events(1)[0] | {"at": BEGAN + 900}, *events(0)[-1:]])
     )
+
+
+def test_a_failure_that_was_rescued_is_none(tmp_path):
+    told = events(2, failing="gpu001")
+    told[-1]["hosts"]["gpu001"]["failures"] = 0
+    text = words_of(page_of(tmp_path, told))
+    assert "1 of 2 hosts changed" in text or "2 of 2 hosts changed" in text
+    assert "What failed" not in text
 
 
 def asked(capsys, *arguments):
