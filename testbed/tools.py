@@ -28,7 +28,9 @@ RPMS = {
     "gpg": "gnupg",
     "/usr/lib/python3/dist-packages/dnf-plugins/download.py": "dnf-plugins-core",
 }
-WANTED = {"control": CONTROL, "testbed": TESTBED, "tests": TESTS, "rpms": RPMS}
+# Looks at the page of a run; without a font it would measure boxes.
+BROWSER = {"chromium": "chromium", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core"}
+WANTED = {"control": CONTROL, "testbed": TESTBED, "tests": TESTS, "rpms": RPMS, "browser": BROWSER}
 
 
 def missing_packages(wanted: dict[str, str]) -> list[str]:

@@ -30,13 +30,15 @@ def run(
     data = STATE / fleet / "runner"
     shutil.rmtree(data, ignore_errors=True)  # it keeps the last run's arguments and would use them again
     data.mkdir(parents=True)
+    # What tests do is not in the operator's ledger; the demo is an operator's fleet.
+    ledger = {} if fleet == "demo" else {"FLEET_LEDGER": str(STATE / fleet / "ledger")}
     words = [*arguments, f"--extra-vars={json.dumps({'testbed_fleet': fleet, **(variables or {})})}"]
     return ansible_runner.run(
         private_data_dir=str(data),
         project_dir=str(CLONE),
         inventory=[str(path) for path in inventories],
         playbook=playbook,
-        envvars=view(options),
+        envvars={**view(options), **ledger},
         cmdline=" ".join(f"'{word}'" for word in words),
         **options,
     )

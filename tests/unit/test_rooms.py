@@ -15,9 +15,18 @@ import pytest
 from testbed.paths import CLONE
 
 PLUGINS = "ansible_collections.fastchat.fleet.plugins"
-SINGLE = ("plugins/action", "plugins/filter", "plugins/modules", "plugins/callback", "testbed", "tests", "bench")
+SINGLE = (
+    "plugins/action",
+    "plugins/filter",
+    "plugins/modules",
+    "plugins/callback",
+    "testbed",
+    "tests",
+    "bench",
+    "report",
+)
 MANY = ("plugins/module_utils", "services")
-CHECKED = ("plugins", "services")
+CHECKED = ("plugins", "services", "report")
 # "| `room` | nothing, or `room`, `room` | what it may touch |"; a * in the second cell stands for any text.
 ROW = re.compile(r"\| `(?P<room>[a-z_/]+)` \| (?P<allowed>[^|]+) \| [^|]+ \|")
 
