@@ -1,0 +1,57 @@
+"""How a run ended: the exit status for scripts, and the sentence for people."""
+
+import signal
+from typing import Any
+
+from fleet.saying import duration, several
+
+OK, WRONG, FAILED, UNREACHABLE, BUSY, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 5, 130, 143
+Recap = dict[str, dict[str, int]]
+
+
+def status_of(code: int, recap: Recap, came: list[int]) -> int:
+    """Return the exit status of a run by ansible-playbook's own, its recap and the signals that came.
+
+    Without a recap the playbook did not come to its end, so ansible-playbook refused its arguments or files.
+    """
+    if code == OK:
+        return OK
+    if came:
+        return INTERRUPTED if signal.SIGINT in came else TERMINATED
+    if not recap:
+        return WRONG
+    if unreachable(recap) and not failed(recap):
+        return UNREACHABLE
+    return FAILED
+
+
+def failed(recap: Recap) -> list[str]:
+    """Return the hosts on which a task failed."""
+    return [host for host, counts in recap.items() if counts["failures"]]
+
+
+def unreachable(recap: Recap) -> list[str]:
+    """Return the hosts that were not reached."""
+    return [host for host, counts in recap.items() if counts["unreachable"]]
+
+
+def closing(name: str, status: int, record: dict[str, Any]) -> str:
+    """Return what to say at the end of a run; an empty text when the playbook has said all."""
+    if status == OK:
+        return f"{name}: done in {duration(record['seconds'])}."
+    if status in (INTERRUPTED, TERMINATED):
+        return (
+            f"Interrupted after {duration(record['seconds'])}. The fleet goes on serving what it served; "
+            f"'fleet {name}' goes on where this run stopped, 'fleet status' shows what serves."
+        )
+    if status == WRONG:
+        return f"{name}: ansible-playbook did not come to its end; its message above says why."
+    parts = [
+        f"{verb} on {several(record[key])}"
+        for key, verb in (("failed", "failed"), ("unreachable", "no connection"))
+        if record[key]
+    ]
+    return (
+        f"{name}: {' and '.join(parts) or 'stopped'} after {duration(record['seconds'])}. "
+        f"When that is repaired: 'fleet {name} --retry' takes only these hosts."
+    )
