@@ -24,6 +24,7 @@ class Command:
 
     ``always`` are arguments of ansible-playbook, ``hosts_wanted`` says that ``--limit`` must be given, and
     ``touches_hosts`` is false for a playbook that runs on the control node alone, which takes no host's lock.
+    ``retry`` is false where a second run of some hosts makes no sense, because the run changes none.
     """
 
     playbook: str
@@ -31,6 +32,7 @@ class Command:
     options: tuple[Option, ...] = ()
     always: tuple[str, ...] = ()
     hosts_wanted: bool = False
+    retry: bool = True
     touches_hosts: bool = True
 
 
@@ -56,6 +58,7 @@ COMMANDS: dict[str, Command] = {
             Option("--json", "status_json", "Also write the report to this file on the control node.", "path"),
             Option("--seconds", "status_seconds", "How long one host may take to answer (60).", "number"),
         ),
+        retry=False,
     ),
     "update": Command(
         "playbooks/rolling_update.yml",
@@ -93,6 +96,7 @@ COMMANDS: dict[str, Command] = {
             Option("--models", "bundle_models", "Also gather the models' sources.", "flag"),
         ),
         touches_hosts=False,
+        retry=False,
     ),
     "prune": Command(
         "playbooks/prune.yml",

@@ -35,7 +35,7 @@ def unreachable(recap: Recap) -> list[str]:
     return [host for host, counts in recap.items() if counts["unreachable"]]
 
 
-def closing(name: str, status: int, record: dict[str, Any]) -> str:
+def closing(name: str, status: int, record: dict[str, Any], retry: bool) -> str:
     """Return what to say at the end of a run; an empty text when the playbook has said all."""
     if status == OK:
         return f"{name}: done in {duration(record['seconds'])}."
@@ -51,7 +51,5 @@ def closing(name: str, status: int, record: dict[str, Any]) -> str:
         for key, verb in (("failed", "failed"), ("unreachable", "no connection"))
         if record[key]
     ]
-    return (
-        f"{name}: {' and '.join(parts) or 'stopped'} after {duration(record['seconds'])}. "
-        f"When that is repaired: 'fleet {name} --retry' takes only these hosts."
-    )
+    ended = f"{name}: {' and '.join(parts) or 'stopped'} after {duration(record['seconds'])}."
+    return f"{ended} When that is repaired: 'fleet {name} --retry' takes only these hosts." if retry else ended

@@ -1,25 +1,20 @@
-"""Where the project is, and where the command keeps what it knows of earlier runs."""
+"""Where the project is, and where the command keeps records and locks."""
 
-import hashlib
 import os
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parent.parent
 
 
-def state() -> Path:
-    """Return the directory of records and locks: FLEET_STATE, else below XDG_STATE_HOME, else ~/.local/state."""
-    if named := os.environ.get("FLEET_STATE"):
-        return Path(named).absolute()
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "fastchat-fleet"
+def records() -> Path:
+    """Return the directory of the records of runs: FLEET_RECORDS, else ``.fleet/runs`` in the project."""
+    return Path(os.environ.get("FLEET_RECORDS") or CLONE / ".fleet" / "runs").absolute()
 
 
-def records(clone: Path = CLONE) -> Path:
-    """Return the directory of this clone's records; two clones of the same name have two of them."""
-    return state() / f"{clone.name}-{hashlib.sha256(str(clone).encode()).hexdigest()[:8]}" / "runs"
+def locks() -> Path:
+    """Return the directory of the hosts' locks, which all projects of a user share.
 
-
-def lock_folder() -> Path:
-    """Return the directory of the hosts' locks: FLEET_LOCKS (where people share a control node), else below state()."""
-    named = os.environ.get("FLEET_LOCKS")
-    return Path(named).absolute() if named else state() / "locks"
+    FLEET_LOCKS names another one, for a control node that several people use; else it is below XDG_STATE_HOME.
+    """
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return Path(os.environ.get("FLEET_LOCKS") or state / "fastchat-fleet" / "locks").absolute()

@@ -10,8 +10,9 @@ from typing import Any
 from fleet import inventory, locking, records, running
 from fleet.commands import Command, Option
 from fleet.outcome import BUSY, FAILED, OK, UNREACHABLE, WRONG, closing, failed, status_of, unreachable
-from fleet.paths import CLONE, lock_folder
-from fleet.paths import records as records_folder
+from fleet.paths import CLONE
+from fleet.paths import locks as lock_folder
+from fleet.paths import records as record_folder
 from fleet.saying import duration, hosts, say
 
 STARTED: list[str] = []  # the commands that this process has started
@@ -77,7 +78,7 @@ def perform(name: str, command: Command, values: dict[str, Any]) -> int:
     """Run a command's playbook; return the exit status. What goes wrong before it begins is one sentence."""
     try:
         sources = inventory.chosen(values["inventory"])
-        earlier = records.known(records_folder())
+        earlier = records.known(record_folder())
         record: dict[str, Any] = {
             "command": name,
             "playbook": command.playbook,
@@ -88,7 +89,7 @@ def perform(name: str, command: Command, values: dict[str, Any]) -> int:
             "started": time.time(),
         }
         limit = values["limit"]
-        if values["retry"]:
+        if values.get("retry"):
             left = retried(record, earlier)
             if not left:
                 say(f"No host failed or was out of reach in the last 'fleet {name}': there is nothing to retry.")
@@ -121,21 +122,21 @@ def locked(
         return BUSY
     except OSError as error:
         say(f"This run is not kept from running twice at once: {lock_folder()} can not be written ({error.strerror}).")
-        return recorded(record, words, earlier)
+        return recorded(command, record, words, earlier)
     try:
-        return recorded(record, words, earlier)
+        return recorded(command, record, words, earlier)
     finally:
         lock.__exit__(None, None, None)
 
 
-def recorded(record: dict[str, Any], words: list[str], earlier: list[dict[str, Any]]) -> int:
+def recorded(command: Command, record: dict[str, Any], words: list[str], earlier: list[dict[str, Any]]) -> int:
     """Run the playbook and keep its record where the disk takes it; return the exit status."""
     usual = records.usual(record, earlier)
     say(f"{record['command']}: {hosts(len(record['hosts']))}" + (f", usually {duration(usual[0])}." if usual else "."))
     path: Path | None = None
     trouble: OSError | None = None
     try:
-        path = records.begin(records_folder(), record)
+        path = records.begin(record_folder(), record)
     except OSError as error:
         trouble = error
     STARTED.append(record["command"])
@@ -149,7 +150,7 @@ def recorded(record: dict[str, Any], words: list[str], earlier: list[dict[str, A
             records.save(path, record)
         except OSError as error:
             trouble = error
-    say(closing(record["command"], record["exit"], record))
+    say(closing(record["command"], record["exit"], record, command.retry))
     if trouble:
-        say(f"There is no record of this run: {records_folder()} can not be written ({trouble.strerror}).")
+        say(f"There is no record of this run: {record_folder()} can not be written ({trouble.strerror}).")
     return int(record["exit"])
