@@ -20,11 +20,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its playbook (relative to the project), its options, what it always adds, and what it needs.
+    """A command: its playbook (relative to the project), its options, and the arguments that it always adds.
 
-    ``always`` are arguments of ansible-playbook, ``hosts_wanted`` says that ``--limit`` must be given, and
-    ``touches_hosts`` is false for a playbook that runs on the control node alone, which takes no host's lock.
-    ``retry`` is false where a second run of some hosts makes no sense, because the run changes none.
+    ``hosts_wanted``: ``--limit`` must be given. ``changes``: false where no host is ever changed, so that a run may go
+    beside others. ``retry``: false where a run of some hosts alone says nothing.
     """
 
     playbook: str
@@ -33,7 +32,7 @@ class Command:
     always: tuple[str, ...] = ()
     hosts_wanted: bool = False
     retry: bool = True
-    touches_hosts: bool = True
+    changes: bool = True
 
 
 VERIFY = Option(
@@ -50,6 +49,7 @@ COMMANDS: dict[str, Command] = {
         "Show what 'up' would change, with differences; nothing is changed. --tags preflight only asks the hosts.",
         (VERIFY,),
         always=("--check", "--diff"),
+        changes=False,
     ),
     "status": Command(
         "playbooks/status.yml",
@@ -58,6 +58,7 @@ COMMANDS: dict[str, Command] = {
             Option("--json", "status_json", "Also write the report to this file on the control node.", "path"),
             Option("--seconds", "status_seconds", "How long one host may take to answer (60).", "number"),
         ),
+        changes=False,
         retry=False,
     ),
     "update": Command(
@@ -95,7 +96,7 @@ COMMANDS: dict[str, Command] = {
             Option("--dir", "bundle_dir", "The directory of the bundle.", "path"),
             Option("--models", "bundle_models", "Also gather the models' sources.", "flag"),
         ),
-        touches_hosts=False,
+        changes=False,
         retry=False,
     ),
     "prune": Command(

@@ -10,20 +10,18 @@ from pathlib import Path
 
 from fleet.collection import files, locks
 from fleet.inventory import Host
-from fleet.saying import several
 
 
 class Taken(Exception):
     """Another run has a host; the text says who, since when, and what it does."""
 
 
-def note() -> dict[str, object]:
-    """Return who takes a lock: user, process and time (seconds since the epoch)."""
+def user() -> str:
+    """Return the name of who runs this."""
     try:
-        user = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):
-        user = f"user {os.getuid()}"
-    return {"user": user, "pid": os.getpid(), "since": time.time()}
+        return f"user {os.getuid()}"
 
 
 def read(path: Path) -> dict[str, object]:
@@ -35,37 +33,35 @@ def read(path: Path) -> dict[str, object]:
     return known if isinstance(known, dict) and {"user", "pid", "since", "command"} <= set(known) else {}
 
 
-def sentence(busy: dict[str, dict[str, object]], command: str) -> str:
-    """Return what to say of hosts that others hold, {host: note}."""
-    known = next((each for each in busy.values() if each), {})
+def sentence(host: str, known: dict[str, object], command: str) -> str:
+    """Return what to say of a host that another run has, by that run's note."""
     by = "another run"
     if known:
         since = time.strftime("%H:%M:%S", time.localtime(float(str(known["since"]))))
         by = f"'fleet {known['command']}' of {known['user']} (process {known['pid']}) since {since}"
-    verb = "is" if len(busy) == 1 else "are"
     return (
-        f"{several(sorted(busy))} {verb} in use by {by}, so 'fleet {command}' was not started. "
-        "Wait until that run has ended, or leave out with --limit what it uses."
+        f"{host} is in use by {by}, so 'fleet {command}' was not started. "
+        "Wait until that run has ended, or leave its hosts out with --limit."
     )
 
 
 @contextlib.contextmanager
 def held(folder: Path, hosts: list[Host], command: str) -> Iterator[None]:
-    """Hold the locks of hosts. Raises Taken when another process has one, OSError where no lock can be made."""
+    """Hold the locks of hosts, or none. Raises Taken when another process has one, OSError where none can be made.
+
+    All take them in the same order and stop at the first that is taken, so of two runs one always gets all.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    busy: dict[str, dict[str, object]] = {}
-    mine = {**note(), "command": command}
+    mine = {"user": user(), "pid": os.getpid(), "since": time.time(), "command": command}
     with contextlib.ExitStack() as stack:
         for host in sorted(hosts, key=lambda host: host.lock):
-            path = folder / host.lock
-            path.touch(mode=0o644)
+            path, by = folder / host.lock, folder / f"{host.lock}.by"
+            if not path.exists():
+                path.touch(mode=0o644)
             try:
                 stack.enter_context(locks.held(str(path)))
-            except locks.Busy:
-                busy[host.name] = read(folder / f"{host.lock}.by")
-                continue
+            except locks.Busy as busy:
+                raise Taken(sentence(host.name, read(by), command)) from busy
             with contextlib.suppress(OSError):  # a full disk: the lock holds, only its note is missing
-                files.write(f"{path}.by", files.json_bytes(mine), durable=False)
-        if busy:
-            raise Taken(sentence(busy, command))
+                files.write(str(by), files.json_bytes(mine), durable=False)
         yield

@@ -40,10 +40,11 @@ def closing(name: str, status: int, record: dict[str, Any], retry: bool) -> str:
     if status == OK:
         return f"{name}: done in {duration(record['seconds'])}."
     if status in (INTERRUPTED, TERMINATED):
-        return (
-            f"Interrupted after {duration(record['seconds'])}. The fleet goes on serving what it served; "
-            f"'fleet {name}' goes on where this run stopped, 'fleet status' shows what serves."
+        ended = f"{name}: interrupted after {duration(record['seconds'])}."
+        more = (
+            f"The fleet serves what it did. 'fleet {name}' goes on where this stopped; 'fleet status' shows the fleet."
         )
+        return f"{ended} {more}" if record["changes"] else ended
     if status == WRONG:
         return f"{name}: ansible-playbook did not come to its end; its message above says why."
     parts = [

@@ -1,8 +1,7 @@
 """One run of a playbook, from the options to the exit status: locks, record, estimate, what to say at the end."""
 
-import getpass
+import contextlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -66,91 +65,80 @@ def retried(record: dict[str, Any], earlier: list[dict[str, Any]]) -> list[str]:
     return sorted({*before["failed"], *before["unreachable"]})
 
 
-def user() -> str:
-    """Return the name of who runs this."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
+def begun(name: str, command: Command, values: dict[str, Any], sources: list[str]) -> dict[str, Any]:
+    """Return the record of a run that begins now. It has no value of a variable, since that can be a secret."""
+    return {
+        "command": name,
+        "playbook": command.playbook,
+        "inventories": sources,
+        "limit": values["limit"],
+        "tags": values["tags"],
+        "check": values["check"] or "--check" in command.always,
+        "changes": command.changes and not values["check"],
+        "variables": sorted(variables(command, values)),
+        "user": locking.user(),
+        "started": time.time(),
+    }
 
 
 def perform(name: str, command: Command, values: dict[str, Any]) -> int:
     """Run a command's playbook; return the exit status. What goes wrong before it begins is one sentence."""
     try:
         sources = inventory.chosen(values["inventory"])
+        record = begun(name, command, values, sources)
+        if command.hosts_wanted and not values["limit"]:
+            raise ValueError(f"'fleet {name}' works on one host; name it with --limit HOST.")
+        chosen = inventory.hosts_of(sources, values["limit"])
         earlier = records.known(record_folder())
-        record: dict[str, Any] = {
-            "command": name,
-            "playbook": command.playbook,
-            "inventories": sources,
-            "tags": values["tags"],
-            "check": values["check"] or "--check" in command.always,
-            "user": user(),
-            "started": time.time(),
-        }
         limit = values["limit"]
         if values.get("retry"):
             left = retried(record, earlier)
-            if not left:
-                say(f"No host failed or was out of reach in the last 'fleet {name}': there is nothing to retry.")
-                return OK
-            limit = ",".join(left) if not limit else f"{','.join(left)}:&{limit}"
-        if command.hosts_wanted and not limit:
-            raise ValueError(f"'fleet {name}' works on one host; name it with --limit HOST.")
-        chosen = inventory.hosts_of(sources, limit)
+            chosen = [host for host in chosen if host.name in left]
+            limit = ",".join(host.name for host in chosen)
+        if not chosen:
+            say(f"No host failed or was out of reach in the last 'fleet {name}': there is nothing to retry.")
+            return OK
         words = arguments(command, values, sources, limit)
     except (inventory.Unusable, ValueError) as error:
         say(str(error))
         return WRONG
-    record |= {"limit": limit, "hosts": [host.name for host in chosen], "variables": sorted(variables(command, values))}
-    return locked(command, record, words, chosen, earlier)
-
-
-def locked(
-    command: Command,
-    record: dict[str, Any],
-    words: list[str],
-    chosen: list[inventory.Host],
-    earlier: list[dict[str, Any]],
-) -> int:
-    """Run the playbook while its hosts are locked; return the exit status."""
-    lock = locking.held(lock_folder(), chosen if command.touches_hosts else [], record["command"])
-    try:
-        lock.__enter__()
-    except locking.Taken as error:
-        say(str(error))
-        return BUSY
-    except OSError as error:
-        say(f"This run is not kept from running twice at once: {lock_folder()} can not be written ({error.strerror}).")
+    record["hosts"] = [host.name for host in chosen]
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locking.held(lock_folder(), chosen if record["changes"] else [], name))
+        except locking.Taken as error:
+            say(str(error))
+            return BUSY
+        except OSError as error:
+            say(f"Nothing keeps a second run off these hosts: {lock_folder()} can not be written ({error.strerror}).")
         return recorded(command, record, words, earlier)
-    try:
-        return recorded(command, record, words, earlier)
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def recorded(command: Command, record: dict[str, Any], words: list[str], earlier: list[dict[str, Any]]) -> int:
     """Run the playbook and keep its record where the disk takes it; return the exit status."""
-    usual = records.usual(record, earlier)
-    say(f"{record['command']}: {hosts(len(record['hosts']))}" + (f", usually {duration(usual[0])}." if usual else "."))
+    name, usual = record["command"], records.usual(record, earlier)
+    say(f"{name}: {hosts(len(record['hosts']))}" + (f", usually {duration(usual)}." if usual else "."))
     path: Path | None = None
     trouble: OSError | None = None
     try:
         path = records.begin(record_folder(), record)
     except OSError as error:
         trouble = error
-    STARTED.append(record["command"])
+    STARTED.append(name)
     code, came, recap = running.run(words, path / "events.jsonl" if path else None)
-    record["seconds"] = round(time.time() - record["started"], 1)
-    record |= {"exit": status_of(code, recap, came), "code": code}
-    record |= {"failed": failed(recap), "unreachable": unreachable(recap)}
-    record["changed"] = sum(counts["changed"] for counts in recap.values())
-    if path:
-        try:
+    record |= {
+        "seconds": round(time.time() - record["started"], 1),
+        "exit": status_of(code, recap, came),
+        "failed": failed(recap),
+        "unreachable": unreachable(recap),
+        "changed": sum(counts["changed"] for counts in recap.values()),
+    }
+    try:
+        if path:
             records.save(path, record)
-        except OSError as error:
-            trouble = error
-    say(closing(record["command"], record["exit"], record, command.retry))
+    except OSError as error:
+        trouble = error
+    say(closing(name, record["exit"], record, command.retry))
     if trouble:
         say(f"There is no record of this run: {record_folder()} can not be written ({trouble.strerror}).")
     return int(record["exit"])

@@ -50,32 +50,20 @@ def known(folder: Path) -> list[Record]:
     return [record for record in map(load, paths) if record]
 
 
-def recap(path: Path) -> dict[str, dict[str, int]]:
-    """Return Ansible's recap of a run, {host: {ok, changed, failures, unreachable, ...}}; empty when it has none."""
-    try:
-        lines = (path / "events.jsonl").read_text(encoding="utf-8").splitlines()
-        event = json.loads(lines[-1])
-    except (OSError, ValueError, IndexError):
-        return {}
-    return event.get("hosts", {}) if event.get("event") == "recap" else {}
-
-
 def alike(record: Record, other: Record) -> bool:
     """Return whether two runs take about the same time: the same command, tags and check mode."""
     return all(record.get(key) == other.get(key) for key in ("command", "tags", "check"))
 
 
-def usual(record: Record, earlier: list[Record]) -> tuple[float, int] | None:
-    """Return how long such a run usually takes (seconds) and from how many runs that is known, or None.
+def usual(record: Record, earlier: list[Record]) -> float | None:
+    """Return how long such a run usually takes, in seconds; None where that is not known.
 
-    The last runs that succeeded count, on the number of hosts that is nearest to this run's.
+    It is the median of the last runs that succeeded, on the number of hosts that is nearest to this run's.
     """
     done = [other for other in earlier if other.get("exit") == 0 and alike(record, other)]
-    if not done:
-        return None
-    nearest = min(abs(len(other["hosts"]) - len(record["hosts"])) for other in done)
-    taken = [other["seconds"] for other in done if abs(len(other["hosts"]) - len(record["hosts"])) == nearest]
-    return statistics.median(taken[:LEARNED_FROM]), len(taken[:LEARNED_FROM])
+    away = [abs(len(other["hosts"]) - len(record["hosts"])) for other in done]
+    taken = [other["seconds"] for other, far in zip(done, away, strict=True) if far == min(away)]
+    return statistics.median(taken[:LEARNED_FROM]) if taken else None
 
 
 def last(record: Record, earlier: list[Record]) -> Record | None:

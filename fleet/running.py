@@ -6,6 +6,7 @@ one is 80 columns wide, hands on whole lines only, answers no question, and reco
 """
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from ansible_runner.config.command import CommandConfig
 from ansible_runner.runner import Runner
 
 from fleet.inventory import configuration, setting
+from fleet.outcome import Recap
 
 CALLBACKS = Path(__file__).parent / "callbacks"
 MEMORY = Path("/dev/shm")  # noqa: S108  (a directory of mode 0700 is made in it)
@@ -39,13 +41,13 @@ class Playbook(CommandConfig):
         self.suppress_ansible_output = True
 
 
-def environment(events: Path) -> dict[str, str]:
+def environment(events: Path | None) -> dict[str, str]:
     """Return what ansible-playbook gets besides the caller's environment."""
     paths = [str(CALLBACKS), *(str(path) for path in setting("DEFAULT_CALLBACK_PLUGIN_PATH") or [])]
     return {
         "ANSIBLE_CONFIG": configuration(),
         "ANSIBLE_CALLBACK_PLUGINS": ":".join(paths),
-        "FLEET_EVENTS": str(events),
+        "FLEET_EVENTS": str(events or ""),
         # ansible-playbook is the one beside this interpreter, also where .venv was not activated.
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
     }
@@ -106,15 +108,20 @@ def foreground() -> bool:
         os.close(descriptor)
 
 
-def run(arguments: list[str], events: Path | None) -> tuple[int, list[int], dict[str, dict[str, int]]]:
-    """Run ansible-playbook with arguments; return its exit status, the signals that came, and Ansible's recap.
+def recap_of(path: Path) -> Recap:
+    """Return Ansible's recap of a run, {host: {ok, changed, failures, unreachable, ...}}; empty when it has none."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["hosts"])
+    except (OSError, ValueError, KeyError):
+        return {}
 
-    ``events`` is the file that keeps the events, None where nothing can be kept.
+
+def run(arguments: list[str], events: Path | None) -> tuple[int, list[int], Recap]:
+    """Run ansible-playbook with arguments; return its exit status, the signals that came, and its recap.
+
+    ``events`` is the file that keeps the events, None where none is kept.
     """
-    from fleet.records import recap  # noqa: PLC0415
-
     with scratch() as folder, signals() as came:
-        events = events or folder / "events.jsonl"
         config = Playbook(
             private_data_dir=str(folder),
             ident="run",
@@ -122,10 +129,9 @@ def run(arguments: list[str], events: Path | None) -> tuple[int, list[int], dict
             input_fd=sys.stdin,
             output_fd=sys.stdout,
             error_fd=sys.stderr,
-            envvars=environment(events),
+            envvars={**environment(events), "FLEET_RECAP": str(folder / "recap.json")},
         )
         config.prepare_run_command("ansible-playbook", cmdline_args=arguments)
-        sys.stdout.flush()
         runner = Runner(config=config, remove_partials=False)
         runner.run()
-        return runner.rc, came, recap(events.parent)
+        return runner.rc, came, recap_of(folder / "recap.json")

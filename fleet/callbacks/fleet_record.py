@@ -13,8 +13,18 @@ DOCUMENTATION = """
 name: fleet_record
 type: notification
 short_description: Keeps what the command fleet needs to know of a run
-description: Writes events to the file that FLEET_EVENTS names; does nothing without it, and never fails a run.
+description: Writes events to the file that FLEET_EVENTS names, if any. A run never fails because of it.
 """
+
+
+def opened(variable):
+    """Return the file that an environment variable names, open for lines; None without it or where it can not be."""
+    path = os.environ.get(variable)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600) if path else None
+    except OSError:
+        return None
+    return None if descriptor is None else os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
 
 
 class CallbackModule(CallbackBase):
@@ -29,13 +39,7 @@ class CallbackModule(CallbackBase):
         """Open the file that FLEET_EVENTS names."""
         super().__init__(*arguments, **named)
         self.started = {}
-        self.file = None
-        if path := os.environ.get("FLEET_EVENTS"):
-            try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-                self.file = os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
-            except OSError:
-                self.file = None
+        self.file = opened("FLEET_EVENTS")
 
     def note(self, event, **more):
         """Append one line."""
@@ -74,5 +78,8 @@ class CallbackModule(CallbackBase):
         self.ended("unreachable", result)
 
     def v2_playbook_on_stats(self, stats):
-        """Append the recap: {host: {ok, changed, failures, unreachable, skipped, rescued, ignored}}."""
-        self.note("recap", hosts={host: stats.summarize(host) for host in sorted(stats.processed)})
+        """Append the recap, {host: {ok, changed, failures, unreachable, ...}}, and leave it where FLEET_RECAP says."""
+        recap = {host: stats.summarize(host) for host in sorted(stats.processed)}
+        self.note("recap", hosts=recap)
+        self.file = opened("FLEET_RECAP")
+        self.note("recap", hosts=recap)
