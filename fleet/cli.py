@@ -1,6 +1,7 @@
 """The command line: one typer command for each row of ``commands.COMMANDS``, and those that are no playbook."""
 
 import inspect
+import os
 import runpy
 import sys
 from collections.abc import Callable
@@ -117,8 +118,17 @@ def report(ctx: typer.Context) -> None:
     runpy.run_module("report", run_name="__main__")
 
 
+def open_streams() -> None:
+    """Lead streams that the caller has closed to /dev/null, since Ansible writes to them without asking."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # The lowest free descriptor is the one that is closed.
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
 def main() -> None:
     """Run the command; a wrong option ends with status 1, because 2 says that a host failed."""
+    open_streams()
     try:
         app()
     except SystemExit as end:

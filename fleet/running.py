@@ -61,13 +61,13 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def children() -> list[int]:
-    """Return the processes that this one started and that are still there."""
+def descendants(process: int) -> list[int]:
+    """Return the processes that a process has started, and theirs, as far as they are still there."""
     try:
-        words = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+        words = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
     except OSError:
         return []
-    return [int(word) for word in words]
+    return [each for word in words for each in (int(word), *descendants(int(word)))]
 
 
 @contextlib.contextmanager
@@ -82,9 +82,9 @@ def signals() -> Iterator[list[int]]:
         first = number not in came
         came.append(number)
         if first and (number != signal.SIGINT or not foreground()):
-            for child in children():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGINT)
+            for process in descendants(os.getpid()):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process, signal.SIGINT)
 
     before = {number: signal.signal(number, noted) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -126,6 +126,7 @@ def run(arguments: list[str], events: Path | None) -> tuple[int, list[int], Reca
             private_data_dir=str(folder),
             ident="run",
             host_cwd=os.getcwd(),
+            runner_mode="subprocess",
             input_fd=sys.stdin,
             output_fd=sys.stdout,
             error_fd=sys.stderr,

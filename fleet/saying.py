@@ -1,7 +1,5 @@
 """What the command itself says: one sentence at a time, on stderr, so that a pipe gets the playbook's output alone."""
 
-import sys
-
 from rich.console import Console
 from rich.text import Text
 
@@ -11,13 +9,13 @@ MINUTE, HOUR = 60, 3600
 def say(sentence: str, style: str = "") -> None:
     """Print a sentence to stderr, wrapped to a terminal; in colour only where rich finds a terminal that has it.
 
-    A closed stderr is no error of the run, so it is ignored.
+    Where nobody reads stderr any more, nothing is said.
     """
     try:
         console = Console(stderr=True, highlight=False)
         console.print(Text(sentence, style=style), soft_wrap=not console.is_terminal)
-    except (OSError, ValueError):
-        sys.stderr = None
+    except OSError:
+        return
 
 
 def duration(seconds: float) -> str:
