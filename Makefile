@@ -14,6 +14,7 @@ $(VENV)/.done: files/locks/control.txt
 	python3 -m testbed.tools control
 	python3 -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	$(VENV)/bin/uv pip install --quiet --offline --no-deps --python $(VENV)/bin/python --editable .   # the command fleet
 	touch $@
 
 demo: $(VENV)/.done ## Three hosts in containers, a real small model through the same roles, and its answer

@@ -1,0 +1,1 @@
+"""The command ``fleet``: each of its commands is one playbook, which anybody can also run by hand."""
