@@ -53,19 +53,19 @@ class Site:
         return {**kept, **trusted, "OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": self.key()}
 
     @contextlib.contextmanager
-    def watched(self, seconds=60):
-        """Watch the worker's slots meanwhile; yields a list that has [taken at, free at] afterwards."""
-        watching = subprocess.Popen(
-            self.command("ctl01", "python3", "-", WORKER, str(seconds)),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+    def watched(self, more=4):
+        """Watch the worker's slots meanwhile and some seconds more; yields a list of [time, taken] for afterwards."""
+        script = (HERE / "watch.py").read_text()
+        command = self.command("ctl01", "python3", "-c", script, WORKER, str(more))
+        watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         found = []
-        watching.stdin.write((HERE / "watch.py").read_text())
-        watching.stdin.close()
         assert watching.stdout.readline() == "ready\n"
-        yield found
-        found += json.loads(watching.stdout.readline())
-        watching.wait()
+        try:
+            yield found
+        finally:
+            watching.stdin.close()
+            found += json.loads(watching.stdout.readline())
+            watching.wait()
 
     @contextlib.contextmanager
     def without(self, gone, back, seconds):

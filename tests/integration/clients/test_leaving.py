@@ -5,9 +5,10 @@ ENDLESS = {"question": "Count from 1 to 1000 in words.", "max_tokens": 1500}
 
 
 def freed_in_time(found, left):
-    taken, free = found
-    assert taken is not None and taken < left, "the answer was never begun"
-    assert free is not None and free - left < SECONDS, f"{free - left:.1f} s after the client left"
+    """Assert that a slot was taken until the client left, and that all were free soon after (a probe may ask later)."""
+    assert [taken for at, taken in found if at < left][-3:] != [0, 0, 0], "no answer was made when the client left"
+    free = min((at for at, taken in found if at >= left and not taken), default=None)
+    assert free is not None and free - left < SECONDS, f"not free within {SECONDS} s: {found[-10:]}, left at {left}"
 
 
 def test_in_the_middle_of_a_whole_answer(site, client):
