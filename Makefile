@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR):$(CURDIR)/collections
 
-.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web report security operations chaos chat status clean locks readmes audit-glibc
+.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web report clients security operations chaos chat status clean locks readmes audit-glibc
 help: ## What can be made here
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
@@ -29,7 +29,7 @@ status: $(VENV)/.done ## Is the demo serving?
 test: lint unit engine distribute ## What CI runs; each part is a target of its own, the last two run side by side
 	$(MAKE) --jobs=2 --output-sync=target molecule integration
 
-test-full: test airgap stacks security web report operations chaos ## With what is too heavy for every time: an air gap, the GPUs' stacks on CPU (13 GB of downloads)
+test-full: test airgap stacks security web report clients operations chaos ## With what is too heavy for every time: an air gap, the GPUs' stacks on CPU (13 GB of downloads)
 
 lint: $(VENV)/.done
 	ruff check .
@@ -78,6 +78,9 @@ web: $(VENV)/.done ## The chat as a web page: asked as a browser does, through t
 report: $(VENV)/.done ## The page of a run, in a headless Chromium: nothing loaded, light and dark, narrow and wide
 	python -m testbed.tools browser
 	python -m pytest tests/integration/report
+
+clients: $(VENV)/.done ## OpenAI's clients (Python 1.x, current, npm), LangChain and schemathesis, through the gateway
+	python -m pytest tests/integration/clients
 
 operations: $(VENV)/.done ## An operator's week over one fleet: status, update, a bad canary, rebuild, prune, teardown
 	python -m pytest tests/integration/operations

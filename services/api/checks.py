@@ -1,4 +1,7 @@
-"""Which values a parameter may have: each check returns the value that FastChat shall get, or refuses it."""
+"""Which values a parameter may have: each check returns the value that FastChat shall get, or refuses it.
+
+``check.schema`` says the same as JSON Schema, for ``schema.py`` beside it.
+"""
 
 import json
 import re
@@ -12,6 +15,23 @@ EMPTY = (None, "", [], {})
 BODY_LIMIT = 524288  # bytes of a body, and characters of a text in it
 MOST_MESSAGES = 1000
 MOST_SHOWN = 40  # characters of a value, digits of a number
+NOTHING_ELSE = {"enum": list(EMPTY)}
+
+
+def says(schema):
+    """Return a decorator of a check: which values it takes, as JSON Schema."""
+
+    def described(check):
+        check.schema = schema
+        return check
+
+    return described
+
+
+def either(*schemas):
+    """Return the JSON Schema of what one of some schemas takes; None stands for one that is not there."""
+    there = [one for one in schemas if one]
+    return there[0] if len(there) == 1 else {"anyOf": there}
 
 
 def shown(value):
@@ -26,6 +46,7 @@ def shown(value):
 def number(lowest, highest, extra=()):
     """Return a check for a number between two bounds, or one of some others."""
 
+    @says(either({"type": "number", "minimum": lowest, "maximum": highest}, extra and {"enum": list(extra)}))
     def check(name, value):
         right = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not right or not (lowest <= value <= highest or value in extra):
@@ -39,6 +60,7 @@ def number(lowest, highest, extra=()):
 def integer(lowest, highest, extra=()):
     """Return a check for an integer, as ``number``."""
 
+    @says(either({"type": "integer", "minimum": lowest, "maximum": highest}, extra and {"enum": list(extra)}))
     def check(name, value):
         if not isinstance(value, int):
             raise Refused(f"{name} is {shown(value)}, wanted an integer.")
@@ -47,6 +69,7 @@ def integer(lowest, highest, extra=()):
     return check
 
 
+@says({"type": "number", "minimum": 0, "maximum": 2})
 def temperature(name, value):
     """Return a temperature; one that is legal and too cold for a GPU becomes 0 or the coldest, whichever is nearer."""
     value = number(0, 2)(name, value)
@@ -55,6 +78,7 @@ def temperature(name, value):
     return value
 
 
+@says({"type": "boolean"})
 def boolean(name, value):
     """Return a boolean or refuse."""
     if not isinstance(value, bool):
@@ -65,6 +89,7 @@ def boolean(name, value):
 def text(longest, shortest=1):
     """Return a check for text of some length that can be written as UTF-8."""
 
+    @says({"type": "string", "minLength": shortest, "maxLength": longest})
     def check(name, value):
         if not isinstance(value, str):
             raise Refused(f"{name} is {shown(value)}, wanted text.")
@@ -79,26 +104,37 @@ def text(longest, shortest=1):
 
 def stops(most, longest):
     """Return a check for the texts that end an answer; an empty list means none."""
+    some = texts(most, longest)
 
+    @says(either(some.schema, {"enum": [[]]}))
     def check(name, value):
-        return None if value == [] else texts(most, longest)(name, value)
+        return None if value == [] else some(name, value)
 
     return check
 
 
+@says(
+    {
+        "type": "object",
+        "properties": {"include_usage": {"type": ["boolean", "null"]}},
+        "additionalProperties": {"enum": [None, False]},
+    }
+)
 def stream_options(name, value):
     """Return the options of a stream; ``include_usage`` is the only one that changes anything here."""
     if not isinstance(value, dict):
         raise Refused(f"{name} is {shown(value)}, wanted an object.")
     for option, one in value.items():
-        if option != "include_usage" and one not in (None, False):
+        if option != "include_usage" and one is not None and one is not False:
             raise Refused(f"{name} has {shown(option)}, wanted include_usage only.")
-    return {"include_usage": boolean(f"{name}.include_usage", value.get("include_usage") or False)}
+    wanted = value.get("include_usage")
+    return {"include_usage": wanted is not None and boolean(f"{name}.include_usage", wanted)}
 
 
 def only(*harmless, why):
     """Return a check for a parameter that can not be served: it is left out when its value asks for nothing."""
 
+    @says({"enum": [*harmless, None]})
     def check(name, value):
         if not any(value == one and type(value) is type(one) for one in harmless):
             raise Refused(f"{name} is not served here: {why}. Leave it out.", code="unsupported_parameter")
@@ -109,6 +145,7 @@ def only(*harmless, why):
 def unused(check):
     """Return a check for a parameter that is right as ``check`` says, and that changes no answer: it is left out."""
 
+    @says(check.schema)
     def leave_out(name, value):
         check(name, value)
 
@@ -118,6 +155,7 @@ def unused(check):
 def one_of(*wanted):
     """Return a check for one of some words."""
 
+    @says({"enum": list(wanted)})
     def check(name, value):
         if value not in wanted:
             raise Refused(f"{name} is {shown(value)}, wanted one of: {', '.join(wanted)}.")
@@ -128,16 +166,18 @@ def one_of(*wanted):
 
 def texts(most, longest):
     """Return a check for text, or a list of it."""
+    one = text(longest)
 
+    @says(either(one.schema, {"type": "array", "minItems": 1, "maxItems": most, "items": one.schema}))
     def check(name, value):
         if not isinstance(value, list):
-            return text(longest)(name, value)
+            return one(name, value)
         if not 1 <= len(value) <= most:
             raise Refused(f"{name} has {len(value)} entries, wanted 1 to {most}.")
         if all(isinstance(entry, (int, list)) for entry in value):
             # FastChat would ask the internet for OpenAI's tokenizer, whose numbers are not the model's.
             raise Refused(f"{name} is given in tokens, wanted text.")
-        return [text(longest)(f"{name}[{at}]", entry) for at, entry in enumerate(value)]
+        return [one(f"{name}[{at}]", entry) for at, entry in enumerate(value)]
 
     return check
 
@@ -149,6 +189,15 @@ def nothing_else(name, value, known):
             raise Refused(f"{name} has {shown(key)}, wanted {' and '.join(known)} only.", code="unsupported_parameter")
 
 
+PART = {
+    "type": "object",
+    "required": ["type", "text"],
+    "properties": {"type": {"enum": ["text"]}, "text": text(BODY_LIMIT, 0).schema},
+    "additionalProperties": NOTHING_ELSE,
+}
+
+
+@says(either(text(BODY_LIMIT, 0).schema, {"type": "array", "minItems": 1, "items": PART}))
 def content(name, value):
     """Return a message's content as text: parts are joined as FastChat does, what is not text is refused."""
     if not isinstance(value, list):
@@ -166,6 +215,23 @@ def content(name, value):
     return "\n".join(pieces)
 
 
+def message_schema(roles, said, required):
+    """Return the JSON Schema of a message of some roles whose content is ``said``."""
+    return {
+        "type": "object",
+        "required": required,
+        "properties": {"role": {"enum": roles}, "content": said},
+        "additionalProperties": NOTHING_ELSE,
+    }
+
+
+MESSAGE = either(
+    message_schema(["system", "developer", "user"], content.schema, ["role", "content"]),
+    message_schema(["assistant"], either(content.schema, {"type": "null"}), ["role"]),
+)
+
+
+@says({"type": "array", "minItems": 1, "maxItems": MOST_MESSAGES, "items": MESSAGE})
 def messages(name, value):
     """Return a chat's messages with role and text only, what the system says first and in one.
 

@@ -9,8 +9,10 @@ from .models import one_model
 from .parameters import CHAT, EMBEDDINGS, MODELS, checks
 from .request import Client, understood
 from .retry import hand_on
+from .schema import OPENAPI, openapi
 
 ALIVE = "/fleet/alive"
+OWN = (ALIVE, OPENAPI)  # the guard's own
 
 
 class Guard:
@@ -58,7 +60,7 @@ class Guard:
 
     def shown(self, path):
         """Return a path as the journal may have it."""
-        if path in self.wanted:
+        if path in self.wanted or path == OPENAPI:
             return path
         return f"{MODELS}/(one)" if path.startswith(f"{MODELS}/") else "(another path)"
 
@@ -66,12 +68,16 @@ class Guard:
         """Answer, refuse, or hand on a request."""
         path, method = scope["path"], scope["method"]
         name = path[len(MODELS) + 1 :] if path.startswith(f"{MODELS}/") else ""
-        if path not in (*self.wanted, ALIVE) and not name:
+        if path not in (*self.wanted, *OWN) and not name:
             raise Refused("There is nothing here.", 404)
-        if method != ("POST" if path in self.wanted and path != MODELS else "GET"):
-            raise Refused(f"{method} is not for this path.", 405)
+        right = "POST" if path in self.wanted and path != MODELS else "GET"
+        if method != right:
+            raise Refused(f"{method} is not for this path.", 405, allow=right)
         if path == ALIVE:
             await reply(send, 200, {"alive": True})
+            return
+        if path == OPENAPI:
+            await reply(send, 200, openapi(self.wanted))
             return
         asked = understood(path, await client.read(), self.wanted) if method == "POST" else None
         watching = asyncio.ensure_future(client.wait())

@@ -6,16 +6,30 @@ import struct
 from .errors import reply
 from .stream import Kept
 
-AT_ONCE = 16
+# A worker makes the texts of one call as long as the longest, by padding: so much memory and time one call may take.
+AT_ONCE, CHARACTERS = 16, 8192
+
+
+def parts(texts):
+    """Return texts in order, in lists that a worker gets at once: few long ones, or more short ones."""
+    found, longest = [], 0
+    for text in texts:
+        longest = max(longest, len(text))
+        if found and len(found[-1]) < AT_ONCE and longest * (len(found[-1]) + 1) <= CHARACTERS:
+            found[-1].append(text)
+        else:
+            found.append([text])
+            longest = len(text)
+    return found
 
 
 async def embed(ask, scope, send, asked):
     """Answer a request for embeddings; ``ask`` is an async function (scope, send, asked) that has FastChat answer."""
     texts = asked.body["input"] if isinstance(asked.body["input"], list) else [asked.body["input"]]
     answers = []
-    for at in range(0, len(texts), AT_ONCE):
+    for part in parts(texts):
         kept = Kept()
-        await ask(scope, kept, asked._replace(body={**asked.body, "input": texts[at : at + AT_ONCE]}))
+        await ask(scope, kept, asked._replace(body={**asked.body, "input": part}))
         answer = kept.value()
         if answer is None:
             return

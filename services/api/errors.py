@@ -13,10 +13,13 @@ RETRY_AFTER = 2  # seconds after a 503: by then the controller has noticed who i
 class Refused(Exception):
     """A request that is answered here; ``status`` is HTTP's."""
 
-    def __init__(self, message, status=400, kind="invalid_request_error", param=None, code=None):
-        """Take the sentence, HTTP's status, and the kind, the parameter and the code of error as OpenAI names them."""
+    def __init__(self, message, status=400, kind="invalid_request_error", *, param=None, code=None, allow=None):
+        """Take the sentence, HTTP's status, and the kind, the parameter and the code of error as OpenAI names them.
+
+        ``allow`` is the method of a path that was asked by another one.
+        """
         super().__init__(message)
-        self.status, self.kind, self.param, self.code = status, kind, param, code
+        self.status, self.kind, self.param, self.code, self.allow = status, kind, param, code, allow
 
     def said(self):
         """Return the error as the client reads it."""
@@ -46,10 +49,10 @@ def unknown_model(model):
     return Refused(message, 404, param="model", code="model_not_found")
 
 
-async def reply(send, status, value):
-    """Send JSON."""
+async def reply(send, status, value, *more):
+    """Send JSON, with more headers."""
     body = json.dumps(value).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [*more, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == BUSY:
         headers.append((b"retry-after", str(RETRY_AFTER).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -58,4 +61,5 @@ async def reply(send, status, value):
 
 async def fail(send, refused):
     """Send an error in OpenAI's form."""
-    await reply(send, refused.status, refused.said())
+    allow = [(b"allow", refused.allow.encode())] if refused.allow else []
+    await reply(send, refused.status, refused.said(), *allow)

@@ -141,7 +141,11 @@ TABLE = {
     ],
     EMBEDDINGS: [
         MODEL,
-        translated("input", texts(MOST_TEXTS, 8192), "A text or up to 2048, no tokens. Workers get 16 at a time."),
+        translated(
+            "input",
+            texts(MOST_TEXTS, 8192),
+            "A text or up to 2048, no tokens. Workers get up to 16 at a time, of long ones fewer.",
+        ),
         translated("encoding_format", one_of("float", "base64"), "`float`, or `base64` (always of float32)."),
         refused("dimensions", "a model's embeddings have one length"),
         USER,

@@ -12,6 +12,7 @@ import pytest
 
 from services.api import connections
 from services.api.connections import watch_connections
+from services.api.embeddings import parts
 from services.api.errors import Refused
 from services.api.parameters import LATER, TABLE, checks, rows
 from services.api.request import understood
@@ -290,3 +291,20 @@ def test_a_host_that_takes_no_connection_is_given_up_soon(way, monkeypatch):
         with pytest.raises(OSError, match="no connection within") as gone:
             asyncio.run(connected(full.getsockname()))
     assert gone.value.errno == errno.ETIMEDOUT
+
+
+@pytest.mark.parametrize(
+    ("lengths", "wanted"),
+    [
+        ([10] * 40, [16, 16, 8]),
+        ([8192] * 3, [1, 1, 1]),
+        ([1, 1, 8192, 1, 1], [2, 1, 2]),  # padding would make all of them as long as the longest
+        ([4096, 4096, 4096], [2, 1]),
+        ([1], [1]),
+    ],
+)
+def test_a_worker_gets_few_long_texts_or_more_short_ones_at_once(lengths, wanted):
+    texts = ["a" * length for length in lengths]
+    found = parts(texts)
+    assert [len(part) for part in found] == wanted and [text for part in found for text in part] == texts
+    assert all(len(part) * max(map(len, part)) <= 8192 for part in found)
