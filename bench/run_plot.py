@@ -65,7 +65,6 @@ def draw(runs: list[dict], path: Path) -> None:
             )
             x += width
         out.append(f'<text x="{x + 6:.1f}" y="{y + 13}" fill="#333">{sum(phases.values()):.1f} s</text>')
-    out.append(
-        f'<text x="{LEFT}" y="{bottom + 32}" fill="#666">seconds of a run with nothing to change, generation apart</text>'
-    )
+    legend = "seconds of a run with nothing to change, generation apart"
+    out.append(f'<text x="{LEFT}" y="{bottom + 32}" fill="#666">{legend}</text>')
     path.write_text("\n".join([*out, "</svg>"]) + "\n")

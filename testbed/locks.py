@@ -19,8 +19,8 @@ from testbed.paths import CLONE, LOCKS, digest_of
 
 RECORD = LOCKS / "inputs.yml"
 
-# Locks of our own that are resolved for the hosts' Python: the hub, tests of engine, fetch and security, bench/run.py.
-BESIDE_CPU = ("testbed", "engine", "lfs-test", "security", "pyinfra")
+# Locks of our own that are resolved for the hosts' Python: the hub, tests of engine, fetch and security, bench/run.py, pull.
+BESIDE_CPU = ("testbed", "engine", "lfs-test", "security", "pyinfra", "pull")
 
 
 @dataclass
