@@ -19,7 +19,8 @@ from testbed.paths import CLONE, LOCKS, digest_of
 
 RECORD = LOCKS / "inputs.yml"
 
-# Locks of our own that are resolved for the hosts' Python: the hub, tests of engine, fetch and security, bench/run.py, pull.
+# Locks of our own that are resolved for the hosts' Python: the hub, the tests of engine, fetch engine and security, the
+# peer of bench/run.py, and what hosts need that pull.
 BESIDE_CPU = ("testbed", "engine", "lfs-test", "security", "pyinfra", "pull")
 
 
