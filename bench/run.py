@@ -31,13 +31,14 @@ GENERATION = "Ask | "  # the tasks in which the fleet is asked and a model gener
 CONVERGING = 4  # runs until nothing changes; more is a fault
 
 
-def site(checkout: Path, name: str, size: int) -> dict:
+def site(checkout: Path, name: str, size: int, asks: bool = True) -> dict:
     """Run site.yml of a checkout once; return {seconds, generation, phases, round_trips, changed} without generation.
 
     ``phases`` is {phase: seconds} and ends with what ansible-playbook needs to start and end.
     """
     variables = json.dumps(run_hosts.extra_variables(name, size))
     command = ["ansible-playbook", "-i", str(run_hosts.inventory(checkout, name, size)), "site.yml", "-e", variables]
+    command += [] if asks else ["--skip-tags", "verify"]
     with tempfile.TemporaryDirectory(prefix="fleet-run-") as folder:
         output = Path(folder) / "counts.json"
         own = {"ANSIBLE_CONFIG": str(checkout / "ansible.cfg"), "PYTHONPATH": f"{checkout}:{checkout / 'collections'}"}
@@ -55,7 +56,7 @@ def site(checkout: Path, name: str, size: int) -> dict:
             sys.exit(f"site.yml of {checkout} failed over {size} hosts:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
         counts = json.loads(output.read_text())
     asked = [step for step in counts["tasks"] if step["task"].startswith(GENERATION)]
-    if not asked:
+    if asks and not asked:
         sys.exit(f"No task of {checkout} begins with {GENERATION!r}: the generation can not be told apart.")
     generation = sum(step["seconds"] for step in asked)
     phases = dict(counts["phases"])
@@ -73,10 +74,10 @@ def site(checkout: Path, name: str, size: int) -> dict:
     }
 
 
-def converge(checkout: Path, name: str, size: int) -> dict:
+def converge(checkout: Path, name: str, size: int, asks: bool = True) -> dict:
     """Run site.yml until nothing changes; return the last run, which is a measurement too."""
     for _number in range(CONVERGING):
-        found = site(checkout, name, size)
+        found = site(checkout, name, size, asks)
         say(f"{size} hosts, {checkout.name}: {found['seconds']:.1f} s, changed={found['changed']}")
         if not found["changed"]:
             return found
@@ -107,14 +108,14 @@ def measure(size: int, given: argparse.Namespace) -> list[dict]:
     if not others:
         base, others = "", given.commits
     if base and size in (given.base_sizes or given.sizes):
-        add(base, converge(run_hosts.checkout_of(base), given.fleet, size))
+        add(base, converge(run_hosts.checkout_of(base), given.fleet, size, not given.skip_verify))
     # Whoever ran last left its own settings, so each commit has its turns in a row, and pyinfra one between each two.
     for commit in others:
         checkout = run_hosts.checkout_of(commit)
-        add(commit, converge(checkout, given.fleet, size))
+        add(commit, converge(checkout, given.fleet, size, not given.skip_verify))
         for number in range(given.repeat):
             if number:
-                add(commit, site(checkout, given.fleet, size))
+                add(commit, site(checkout, given.fleet, size, not given.skip_verify))
             if not given.no_peer:
                 add(PYINFRA, peer(given.fleet, size))
     return runs
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each contender, besides the base")
     parser.add_argument("--fleet", default="bench", help="the name of the fleet in the testbed")
     parser.add_argument("--no-peer", action="store_true", help="without pyinfra")
+    parser.add_argument("--skip-verify", action="store_true", help="ask nothing, for a quick look")
     parser.add_argument("--record", type=Path, default=CLONE / "docs" / "run.json", help="where the measurements go")
     parser.add_argument("--report", type=Path, help="report this record and measure nothing")
     parser.add_argument("--down", action="store_true", help="remove the fleet, its image and the checkouts")

@@ -59,19 +59,23 @@ def bring_up(name: str, size: int) -> None:
         fleet.podman("exec", template, "touch", "/etc/ssh/.own")
         fleet.podman("exec", template, "systemctl", "start", "fastchat-firewall", "fastchat-worker@0", "fastchat-probe")
     layout = layouts.layout_of("demo")["hosts"]
-    copies = [f"gpu{number:02d}" for number in range(1, 200)]
     for host in names_of(size):
         if host not in layout:
-            start_copy(name, host, image, copies.index(host) if host in copies else 0)
+            start_copy(name, host, image)
 
 
-def start_copy(name: str, host: str, image: str, number: int) -> None:
+def last_byte(host: str) -> int:
+    """Return the last byte of a copy's address: ``all01`` has the first, and each ``gpuNN`` one by its number."""
+    return FIRST_ADDRESS + (int(host.removeprefix("gpu")) if host.startswith("gpu") else 0)
+
+
+def start_copy(name: str, host: str, image: str) -> None:
     """Start one copy unless it runs already, give it a host key of its own, and add it to the fleet's ssh_config."""
     container, state = f"{fleet.prefix(name)}-{host}", STATE / name
     if fleet.podman("ps", "--quiet", "--filter", f"name=^{container}$"):
         return
     fleet.podman("rm", "--force", "--ignore", container)
-    address = f"{fleet.address_of(name, host).rsplit('.', 1)[0]}.{FIRST_ADDRESS + number}"
+    address = f"{fleet.address_of(name, host).rsplit('.', 1)[0]}.{last_byte(host)}"
     mounts = json.loads(fleet.podman("inspect", f"{fleet.prefix(name)}-gpu01"))[0]["HostConfig"]["Binds"]
     volumes = [part for mount in mounts for part in ("--volume", ":".join(mount.split(":")[:2]) + ":ro")]
     fleet.podman(
