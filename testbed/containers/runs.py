@@ -24,6 +24,8 @@ def run(
     inventories: Sequence[str | Path] = (DEMO,),
     arguments: Sequence[str] = (),
     variables: dict[str, Any] | None = None,
+    *,
+    environment: dict[str, str] | None = None,
     **options: Any,
 ) -> ansible_runner.Runner:
     """Run a playbook to its end; arguments are ansible-playbook's, variables extra ones, options ansible_runner's."""
@@ -38,7 +40,7 @@ def run(
         project_dir=str(CLONE),
         inventory=[str(path) for path in inventories],
         playbook=playbook,
-        envvars={**view(options), **ledger},
+        envvars={**view(options), **ledger, **(environment or {})},
         cmdline=" ".join(f"'{word}'" for word in words),
         **options,
     )
