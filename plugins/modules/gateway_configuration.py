@@ -154,8 +154,8 @@ def accepted(module, path):
     code, printed, said = module.run_command([module.params["nginx"], "-t", "-q", "-c", path, "-g", directives])
     if code:
         raise Refused(
-            "nginx does not accept the new configuration, and the gateway keeps the one that it has: %s"
-            % words_of(said or printed)
+            "nginx does not accept the new configuration, and nothing was taken over (%s): correct what it names."
+            % (words_of(said or printed) or "it ended with %d" % code)
         )
 
 

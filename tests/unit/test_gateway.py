@@ -132,6 +132,11 @@ def test_no_page_of_another_origin_is_let_in_unless_it_is_named_and_then_on_ever
             assert ("add_header" in own) is ("$fastchat_origin always" in own) or place.startswith("@person")
 
 
+def test_a_key_may_have_no_burst():
+    assert rendered()["nginx.conf"].count("limit_req zone=keys burst=50 nodelay;") == 5
+    assert rendered(fastchat_gateway_burst=0)["nginx.conf"].count("limit_req zone=keys;") == 5  # nginx knows no burst=0
+
+
 def test_the_web_ui_is_behind_it_where_there_is_one():
     assert "location /chat/" not in rendered()["nginx.conf"]
     conf = rendered(fastchat_gateway_web_upstreams=["web01:7860"])["nginx.conf"]

@@ -36,11 +36,16 @@ class Gateway:
         interactive = ["--interactive"] if stdin is not None else []
         return fleet.podman("exec", *interactive, f"{fleet.prefix(FLEET)}-{host}", *command, stdin=stdin, check=check)
 
-    def stand_in(self):
-        """Start the stand-in for the API on the port of the first API server; the second one's stays closed."""
+    def stand_in(self, port=8000):
+        """Start a stand-in for the API on the port of an API server; that of a server without one stays closed."""
         self.on("ctl01", "tee", "/usr/local/lib/standin.py", stdin=(HERE / "standin.py").read_text())
-        self.on("ctl01", "systemctl", "stop", "standin", check=False)  # of a fleet that was kept
-        self.on("ctl01", "systemd-run", "--unit=standin", "python3", "/usr/local/lib/standin.py", "", "8000")
+        self.leave(port)  # of a fleet that was kept
+        unit = f"--unit=standin-{port}"
+        self.on("ctl01", "systemd-run", unit, "python3", "/usr/local/lib/standin.py", "", str(port))
+
+    def leave(self, port):
+        """Stop a stand-in, if there is one."""
+        self.on("ctl01", "systemctl", "stop", f"standin-{port}", check=False)
 
     def curl(self, path, *arguments, key="", **headers):
         """Ask from outside; return (status, {header: value}, body). A key travels on curl's standard input."""
