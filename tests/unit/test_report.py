@@ -163,6 +163,16 @@ def test_a_failure_that_was_rescued_is_none(tmp_path):
     assert "What failed" not in text
 
 
+def test_of_several_failures_the_last_one_ended_the_host(tmp_path):
+    told = events(1, failing="gpu001")
+    rescued = result(uuid(10), "gpu001", 0, now=BEGAN + 0.6, place=0, failed=True) | {
+        "kept": {"msg": "It was rescued."}
+    }
+    told.insert(4, rescued)
+    text = words_of(page_of(tmp_path, told))
+    assert "It does not answer." in text and "It was rescued." not in text
+
+
 def asked(capsys, *arguments):
     """Return (what it printed, the sentence that it exits with) of the command."""
     try:
