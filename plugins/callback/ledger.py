@@ -69,7 +69,7 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         """Have no file yet."""
         super().__init__()
-        self.spool = self.ledger = None
+        self.spool = self.ledger = self.manager = None
         self.censor = Censor()
         self.started, self.tasks = {}, set()
         self.inventory_read, self.shared = False, {}
@@ -117,7 +117,7 @@ class CallbackModule(CallbackBase):
     @guarded
     def v2_playbook_on_play_start(self, play):
         """Learn the secrets that the play can see, and say that it began."""
-        manager = play.get_variable_manager()
+        self.manager = manager = play.get_variable_manager()
         self.learn(play, manager)
         self.tasks = set()
         self.say("play", uuid=str(play._uuid)[:36], name=play.get_name())
@@ -141,6 +141,12 @@ class CallbackModule(CallbackBase):
             for name, value in variables.items():
                 if NAME.search(str(name)):
                     self.censor.learn(secrets_in({"secret": templated(templar, value)}))
+
+    def learn_facts(self, host):
+        """Learn the secrets that tasks gave a host: by set_fact or include_vars, or registered; with no_log too."""
+        for cache in (self.manager._nonpersistent_fact_cache, self.manager._vars_cache):
+            named = {name: value for name, value in cache.get(host, {}).items() if NAME.search(str(name))}
+            self.censor.learn(secrets_in(named, AnsibleVaultEncryptedUnicode))
 
     def task_started(self, task, handler):
         """Say that a task began, once for each play."""
@@ -180,6 +186,9 @@ class CallbackModule(CallbackBase):
         began = self.started.pop((host, task._uuid), None)
         if status == "skipped":
             return
+        kept = kept_of(result._result, status, task.action)
+        if kept:
+            self.learn_facts(host)
         self.say(
             "result",
             task=str(task._uuid)[:36],
@@ -188,7 +197,7 @@ class CallbackModule(CallbackBase):
             changed=bool(result._result.get("changed", False)),
             ignored=bool(ignored),
             began=began or time.time(),
-            kept=kept_of(result._result, status, task.action),
+            kept=kept,
         )
 
     @guarded

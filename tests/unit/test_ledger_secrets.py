@@ -22,6 +22,7 @@ KEYS = {
     "no_log": "no-log-k3y-6a6a",
     "registered": "hf_registeredk3y6b6b6b",
     "task": "task-name-k3y-2f2f",
+    "fact": "fact-k3y-1a1a",
     "quoted": 'quo"ted k3y/12+34',
 }
 PLAYBOOK = """
@@ -34,12 +35,15 @@ PLAYBOOK = """
     quoted_token: '{quoted}'
     __fleet_keys: "{{{{ fleet_keys }}}}"
   tasks:
+    - name: Give a fact where nobody may look
+      ansible.builtin.set_fact: {{own_token: "{fact}"}}
+      no_log: true
     - name: Write them, and show the difference
       ansible.builtin.copy:
         dest: "{{{{ scratch }}}}/keys"
         content: |
           {{{{ inventory_password }}}} {{{{ group_secret }}}} {{{{ play_api_key }}}} {{{{ extra_token }}}}
-          {{{{ looked_up_key }}}} {{{{ fleet_keys.alice }}}}
+          {{{{ looked_up_key }}}} {{{{ fleet_keys.alice }}}} {{{{ own_token }}}}
           {{{{ quoted_token }}}} {{{{ quoted_token | to_json }}}} {{{{ quoted_token | urlencode }}}}
           {{{{ extra_token | b64encode }}}} https://user:{{{{ extra_token }}}}@host/
         mode: "0600"
