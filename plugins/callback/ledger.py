@@ -71,15 +71,16 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self.spool = self.ledger = self.manager = None
         self.censor = Censor()
-        self.started, self.tasks = {}, set()
+        self.started, self.tasks = {}, {}
         self.inventory_read, self.shared = False, {}
 
     def give_up(self, fault):
         """Warn once; the run goes on without its record."""
         self.disabled = True
         self.spool = None
+        reason = getattr(fault, "strerror", None) or str(fault)
         self._display.warning(
-            f"This run is not recorded in the ledger: {fault}. The run itself goes on. "
+            f"This run is not recorded in the ledger ({self.ledger}): {reason}. The run itself goes on. "
             "FLEET_LEDGER=off turns the ledger off, FLEET_LEDGER=/a/directory keeps it elsewhere."
         )
 
@@ -119,7 +120,7 @@ class CallbackModule(CallbackBase):
         """Learn the secrets that the play can see, and say that it began."""
         self.manager = manager = play.get_variable_manager()
         self.learn(play, manager)
-        self.tasks = set()
+        self.tasks = {}
         self.say("play", uuid=str(play._uuid)[:36], name=play.get_name())
 
     def learn(self, play, manager):
@@ -152,7 +153,7 @@ class CallbackModule(CallbackBase):
         """Say that a task began, once for each play."""
         if task._uuid in self.tasks:
             return
-        self.tasks.add(task._uuid)
+        self.tasks[task._uuid] = time.time()
         path, _, line = (task.get_path() or "").rpartition(":")
         self.say(
             "task",
@@ -196,7 +197,8 @@ class CallbackModule(CallbackBase):
             status=status,
             changed=bool(result._result.get("changed", False)),
             ignored=bool(ignored),
-            began=began or time.time(),
+            # Not every strategy says when a task begins on a host.
+            began=began or self.tasks.get(task._uuid) or time.time(),
             kept=kept,
         )
 
