@@ -50,6 +50,11 @@ def ways(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
+def ranged(numbers: list[float]) -> str:
+    """Return a median with its range."""
+    return f"{statistics.median(numbers):.2f} ({min(numbers):.2f} to {max(numbers):.2f})"
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,11 +75,12 @@ def main() -> None:
             for way, environment in ways(folder).items():
                 if not (wanted.without_aras and way.startswith("ARA")):
                     told.setdefault(way, []).append(measured([ANSIBLE, book, "-i", hosts], environment))
-        (base, base_cpu) = (statistics.median(column) for column in zip(*told["no record"], strict=True))
+        results, plain = wanted.hosts * wanted.tasks, told["no record"]
         for way, rounds in told.items():
-            seconds, cpu = (statistics.median(column) for column in zip(*rounds, strict=True))
-            each = 1000 * (cpu - base_cpu) / (wanted.hosts * wanted.tasks)
-            print(f"{way:<15} {seconds:7.1f} s ({seconds / base:.2f}), CPU {cpu:6.1f} s, {each:+.2f} ms a result")
+            ratios = [mine[0] / base[0] for mine, base in zip(rounds, plain, strict=True)]
+            each = [1000 * (mine[1] - base[1]) / results for mine, base in zip(rounds, plain, strict=True)]
+            wall, cpu = (statistics.median(column) for column in zip(*rounds, strict=True))
+            print(f"{way:<15} {wall:6.1f} s, {ranged(ratios)}; CPU {cpu:.1f} s, {ranged(each)} ms a result")
         print(f"load {os.getloadavg()[0]:.1f}")
 
 
