@@ -97,6 +97,8 @@ def test_a_hundred_hosts_are_not_a_hundred_labels(tmp_path):
     shown = [label["host"] for label in drawn["labels"]]
     assert "gpu057" in shown and len(shown) <= 15
     assert drawn["row"] * 100 <= 800
+    tops = [label["top"] / 100 * 100 * drawn["row"] for label in drawn["labels"]]
+    assert min(later - one for one, later in zip(tops, tops[1:], strict=False)) >= timeline.LABEL - 1
     assert len(drawn["pieces"]) < 1500
 
 
