@@ -1,6 +1,9 @@
 """What the page of a run says, and that nothing in it can do anything."""
 
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -9,6 +12,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.ledger import spool
 from report import __main__ as command
 from report import changes, page, runs, store, timeline
 from report.record import settle
+from testbed.paths import CLONE
 from tests.support.ledger_runs import BEGAN, events, result, spooled, uuid
 
 HOSTILE = "<script>alert(1)</script>"
@@ -191,6 +195,14 @@ def test_the_command_lists_and_writes(tmp_path, capsys):
     out = tmp_path / "a.html"
     assert asked(capsys, "--ledger", str(ledger), "--out", str(out)) == (str(out), "")
     assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_needs_the_project_s_folder_and_nothing_else(tmp_path):
+    spooled(tmp_path / "ledger", events(2))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    wanted = [sys.executable, "-m", "report", "--ledger", str(tmp_path / "ledger"), "--list"]
+    ended = subprocess.run(wanted, cwd=CLONE, env=environment, capture_output=True, text=True, check=True)
+    assert "site.yml" in ended.stdout and ended.stderr == ""
 
 
 def test_each_bad_wish_gets_one_sentence(tmp_path, capsys):
