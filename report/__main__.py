@@ -5,21 +5,21 @@ import os
 import sys
 from pathlib import Path
 
-from ansible_collections.fastchat.fleet.plugins.module_utils.ledger import spool
 from django.db import DatabaseError
 
+from report.collection import PROJECT, spool
 from report.page import report
 from report.record import settle
 from report.runs import listed
 from report.store import opened
 from report.timeline import spoken
 
-PROJECT = Path(__file__).resolve().parent.parent
-
 
 def options(arguments: list[str] | None) -> argparse.Namespace:
     """Return what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m report", description="Write a run of the ledger as one page.")
+    # Another command may have this one as a part, and says so in its name.
+    name = "python -m report" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
+    parser = argparse.ArgumentParser(prog=name, description="Write a run of the ledger as one page.")
     ledger = os.environ.get("FLEET_LEDGER", "")
     parser.add_argument("--ledger", default=ledger, help="directory (default: .fleet/ledger)")
     parser.add_argument("--run", type=int, help="number of the run (default: the newest)")

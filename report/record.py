@@ -15,9 +15,9 @@ from datetime import datetime, timezone
 from hashlib import sha1
 from pathlib import Path
 
-from ansible_collections.fastchat.fleet.plugins.module_utils.ledger import spool
 from django.db import DatabaseError, connections, transaction
 
+from report.collection import spool
 from report.store import models, opened
 
 KEPT_RUNS = 50

@@ -95,6 +95,20 @@ def read(run: int) -> dict:
         for task in book.tasks.select_related("file").order_by("id")
     }
     names = ("name", "ok", "changed", "failed", "unreachable", "skipped")
+    hosts = list(book.hosts.order_by("id").values(*names))
+    results = [
+        {
+            "task": result.task_id,
+            "host": result.host.name,
+            "status": result.status,
+            "changed": result.changed,
+            "ignored": result.ignore_errors,
+            "from": since(result.started),
+            "to": since(result.ended),
+            "kept": unpacked(result.content),
+        }
+        for result in book.results.select_related("host").order_by("started", "id")
+    ]
     return {
         "id": book.id,
         "name": book.name or Path(book.path).name,
@@ -108,23 +122,23 @@ def read(run: int) -> dict:
         "arguments": unpacked(book.arguments),
         "plays": plays,
         "tasks": tasks,
-        "hosts": list(book.hosts.order_by("id").values(*names)),
-        "results": [
-            {
-                "task": result.task_id,
-                "host": result.host.name,
-                "status": result.status,
-                "changed": result.changed,
-                # A failure on a host that did not fail in the end was rescued.
-                "ignored": result.ignore_errors
-                or (book.status != "expired" and not result.host.failed + result.host.unreachable),
-                "from": since(result.started),
-                "to": since(result.ended),
-                "kept": unpacked(result.content),
-            }
-            for result in book.results.select_related("host").order_by("started", "id")
-        ],
+        "hosts": hosts,
+        "results": results if book.status == "expired" else without_rescued(results, hosts),
     }
+
+
+def without_rescued(results: list[dict], hosts: list[dict]) -> list[dict]:
+    """Return results in which a failure that was rescued is ignored.
+
+    Ansible counts only the failures that ended a host's run, and these are its last ones.
+    """
+    for host in hosts:
+        own = [result for result in results if result["host"] == host["name"] and not result["ignored"]]
+        for status, count in (("failed", host["failed"]), ("unreachable", host["unreachable"])):
+            failed = [result for result in own if result["status"] == status]
+            for result in failed[: max(len(failed) - count, 0)]:
+                result["ignored"] = True
+    return results
 
 
 def last_state(run: int) -> dict | None:

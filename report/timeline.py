@@ -8,6 +8,8 @@ NEAR, THINNEST, THINNEST_FAILED = 0.003, 1.6, 6.0
 MOST_ALONE = 800
 # How a row is drawn: with up to so many hosts it is so many pixels high, and every so many hosts have a label.
 DENSITY = [(12, 22, 1), (30, 16, 1), (60, 11, 2), (150, 6, 10), (400, 3, 25), (10**9, 2, 100)]
+# The height of a label in pixels, in which no other label may be.
+LABEL = 13
 STATES = ("ok", "changed", "failed", "unreachable")
 MINUTE, MOST_TICKS = 60, 7
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -132,17 +134,17 @@ def timeline(run: dict) -> dict:
         "ticks": ticks(seconds),
         "bands": bands(run["plays"], seconds),
         "pieces": pieces,
-        "labels": labels(hosts, worst, every),
+        "labels": labels(hosts, worst, every, pixels),
     }
 
 
-def labels(hosts: list[str], worst: dict[str, int], every: int) -> list[dict]:
+def labels(hosts: list[str], worst: dict[str, int], every: int, pixels: int) -> list[dict]:
     """Return the labels of rows: all of them, or so many as fit, of which those of hosts that failed come first."""
     failed = [number for number, host in enumerate(hosts) if worst.get(host, 0) >= STATES.index("failed")]
-    apart = every if every > 1 else 0
+    apart = max(-(-LABEL // pixels), 1)
     shown: list[int] = []
     for number in [*failed, *range(0, len(hosts), every)]:
-        if all(abs(number - other) >= max(apart // 3, 1) for other in shown):
+        if all(abs(number - other) >= apart for other in shown):
             shown.append(number)
     return [
         {

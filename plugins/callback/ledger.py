@@ -69,17 +69,18 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         """Have no file yet."""
         super().__init__()
-        self.spool = self.ledger = None
+        self.spool = self.ledger = self.manager = None
         self.censor = Censor()
-        self.started, self.tasks = {}, set()
+        self.started, self.tasks = {}, {}
         self.inventory_read, self.shared = False, {}
 
     def give_up(self, fault):
         """Warn once; the run goes on without its record."""
         self.disabled = True
         self.spool = None
+        reason = getattr(fault, "strerror", None) or str(fault)
         self._display.warning(
-            f"This run is not recorded in the ledger: {fault}. The run itself goes on. "
+            f"This run is not recorded in the ledger ({self.ledger}): {reason}. The run itself goes on. "
             "FLEET_LEDGER=off turns the ledger off, FLEET_LEDGER=/a/directory keeps it elsewhere."
         )
 
@@ -117,9 +118,9 @@ class CallbackModule(CallbackBase):
     @guarded
     def v2_playbook_on_play_start(self, play):
         """Learn the secrets that the play can see, and say that it began."""
-        manager = play.get_variable_manager()
+        self.manager = manager = play.get_variable_manager()
         self.learn(play, manager)
-        self.tasks = set()
+        self.tasks = {}
         self.say("play", uuid=str(play._uuid)[:36], name=play.get_name())
 
     def learn(self, play, manager):
@@ -142,11 +143,17 @@ class CallbackModule(CallbackBase):
                 if NAME.search(str(name)):
                     self.censor.learn(secrets_in({"secret": templated(templar, value)}))
 
+    def learn_facts(self, host):
+        """Learn the secrets that tasks gave a host: by set_fact or include_vars, or registered; with no_log too."""
+        for cache in (self.manager._nonpersistent_fact_cache, self.manager._vars_cache):
+            named = {name: value for name, value in cache.get(host, {}).items() if NAME.search(str(name))}
+            self.censor.learn(secrets_in(named, AnsibleVaultEncryptedUnicode))
+
     def task_started(self, task, handler):
         """Say that a task began, once for each play."""
         if task._uuid in self.tasks:
             return
-        self.tasks.add(task._uuid)
+        self.tasks[task._uuid] = time.time()
         path, _, line = (task.get_path() or "").rpartition(":")
         self.say(
             "task",
@@ -180,6 +187,9 @@ class CallbackModule(CallbackBase):
         began = self.started.pop((host, task._uuid), None)
         if status == "skipped":
             return
+        kept = kept_of(result._result, status, task.action)
+        if kept:
+            self.learn_facts(host)
         self.say(
             "result",
             task=str(task._uuid)[:36],
@@ -187,8 +197,9 @@ class CallbackModule(CallbackBase):
             status=status,
             changed=bool(result._result.get("changed", False)),
             ignored=bool(ignored),
-            began=began or time.time(),
-            kept=kept_of(result._result, status, task.action),
+            # Not every strategy says when a task begins on a host.
+            began=began or self.tasks.get(task._uuid) or time.time(),
+            kept=kept,
         )
 
     @guarded

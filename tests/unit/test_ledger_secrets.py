@@ -5,6 +5,7 @@ import time
 from urllib.parse import quote
 
 import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.fastchat.fleet.plugins.module_utils.ledger.results import kept_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.ledger.secrets import GONE, Censor, secrets_in
 
@@ -22,6 +23,8 @@ KEYS = {
     "no_log": "no-log-k3y-6a6a",
     "registered": "hf_registeredk3y6b6b6b",
     "task": "task-name-k3y-2f2f",
+    "vaulted": "vaulted-k3y-9d9d",
+    "fact": "fact-k3y-1a1a",
     "quoted": 'quo"ted k3y/12+34',
 }
 PLAYBOOK = """
@@ -34,12 +37,15 @@ PLAYBOOK = """
     quoted_token: '{quoted}'
     __fleet_keys: "{{{{ fleet_keys }}}}"
   tasks:
+    - name: Give a fact where nobody may look
+      ansible.builtin.set_fact: {{own_token: "{fact}"}}
+      no_log: true
     - name: Write them, and show the difference
       ansible.builtin.copy:
         dest: "{{{{ scratch }}}}/keys"
         content: |
           {{{{ inventory_password }}}} {{{{ group_secret }}}} {{{{ play_api_key }}}} {{{{ extra_token }}}}
-          {{{{ looked_up_key }}}} {{{{ fleet_keys.alice }}}}
+          {{{{ looked_up_key }}}} {{{{ fleet_keys.alice }}}} {{{{ own_token }}}} {{{{ some_word }}}}
           {{{{ quoted_token }}}} {{{{ quoted_token | to_json }}}} {{{{ quoted_token | urlencode }}}}
           {{{{ extra_token | b64encode }}}} https://user:{{{{ extra_token }}}}@host/
         mode: "0600"
@@ -66,16 +72,27 @@ PLAYBOOK = """
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("secrets")
     (folder / "group_vars").mkdir()
+    (folder / "vault-word").write_text("word of the vault\n")
+    vaulted = VaultLib([("default", VaultSecret(b"word of the vault"))]).encrypt(KEYS["vaulted"]).decode()
     (folder / "key-file").write_text(KEYS["looked_up"] + "\n")
     (folder / "group_vars" / "all.yml").write_text(
-        f"group_secret: {KEYS['group']}\nfleet_keys: {{alice: {KEYS['nested']}}}\n"
+        "some_word: !vault |\n"
+        + "".join(f"  {line}\n" for line in vaulted.splitlines())
+        + f"group_secret: {KEYS['group']}\nfleet_keys: {{alice: {KEYS['nested']}}}\n"
         f"looked_up_key: \"{{{{ lookup('file', '{folder}/key-file') }}}}\"\n"
     )
     hosts = inventory(folder / "hosts", 1, f"inventory_password={KEYS['inventory']}")
     book = folder / "run.yml"
     text = PLAYBOOK.format(**KEYS, task_name="{{ task_secret }}")
     book.write_text(text.replace("play_api_key:", f"task_secret: {KEYS['task']}\n    play_api_key:", 1))
-    extra = ("-e", f"scratch={folder}", "-e", f"extra_token={KEYS['extra']}")
+    extra = (
+        "--vault-password-file",
+        str(folder / "vault-word"),
+        "-e",
+        f"scratch={folder}",
+        "-e",
+        f"extra_token={KEYS['extra']}",
+    )
     ended = play(folder / "ledger", book, "-i", str(hosts), "--diff", *extra)
     settle(folder / "ledger")
     return folder, ended

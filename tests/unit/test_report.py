@@ -1,6 +1,9 @@
 """What the page of a run says, and that nothing in it can do anything."""
 
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -9,6 +12,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.ledger import spool
 from report import __main__ as command
 from report import changes, page, runs, store, timeline
 from report.record import settle
+from testbed.paths import CLONE
 from tests.support.ledger_runs import BEGAN, events, result, spooled, uuid
 
 HOSTILE = "<script>alert(1)</script>"
@@ -97,6 +101,8 @@ def test_a_hundred_hosts_are_not_a_hundred_labels(tmp_path):
     shown = [label["host"] for label in drawn["labels"]]
     assert "gpu057" in shown and len(shown) <= 15
     assert drawn["row"] * 100 <= 800
+    tops = [label["top"] / 100 * 100 * drawn["row"] for label in drawn["labels"]]
+    assert min(later - one for one, later in zip(tops, tops[1:], strict=False)) >= timeline.LABEL - 1
     assert len(drawn["pieces"]) < 1500
 
 
@@ -163,6 +169,16 @@ def test_a_failure_that_was_rescued_is_none(tmp_path):
     assert "What failed" not in text
 
 
+def test_of_several_failures_the_last_one_ended_the_host(tmp_path):
+    told = events(1, failing="gpu001")
+    rescued = result(uuid(10), "gpu001", 0, now=BEGAN + 0.6, place=0, failed=True) | {
+        "kept": {"msg": "It was rescued."}
+    }
+    told.insert(4, rescued)
+    text = words_of(page_of(tmp_path, told))
+    assert "It does not answer." in text and "It was rescued." not in text
+
+
 def asked(capsys, *arguments):
     """Return (what it printed, the sentence that it exits with) of the command."""
     try:
@@ -179,6 +195,14 @@ def test_the_command_lists_and_writes(tmp_path, capsys):
     out = tmp_path / "a.html"
     assert asked(capsys, "--ledger", str(ledger), "--out", str(out)) == (str(out), "")
     assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_needs_the_project_s_folder_and_nothing_else(tmp_path):
+    spooled(tmp_path / "ledger", events(2))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    wanted = [sys.executable, "-m", "report", "--ledger", str(tmp_path / "ledger"), "--list"]
+    ended = subprocess.run(wanted, cwd=CLONE, env=environment, capture_output=True, text=True, check=True)
+    assert "site.yml" in ended.stdout and ended.stderr == ""
 
 
 def test_each_bad_wish_gets_one_sentence(tmp_path, capsys):

@@ -28,7 +28,8 @@ RATIO = """
     }
     return "rgb(255, 255, 255)";
   };
-  return [...document.querySelectorAll("h1, h2, p, td, .on, .chip, .phase, .pill, .diff span, .tile span")]
+  const texts = "h1, h2, h3, p, li, th, td, a, summary, button, label, .on, .chip, .phase, .pill, .diff span";
+  return [...document.querySelectorAll(texts)]
     .filter(one => one.checkVisibility() && one.textContent.trim())
     .map(one => {
       const [a, b] = [light(getComputedStyle(one).color), light(behind(one))].sort((x, y) => y - x);

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from secured import FLEET, HERE, ONE_MODEL, OPENAI, Streaming
 
+from report.record import settle
 from testbed import environment
 from testbed.containers import fleet
 from testbed.containers.runs import changed, words
 from testbed.paths import STATE
+from tests.support.ledger_runs import everything_in
 
 SECRETS = []  # of every key that was ever in force, the part that no escaping changes
 TIMEOUT = 1800
@@ -143,6 +145,11 @@ def test_no_key_stands_where_it_should_not(site):
         assert set(found["files"].values()) <= {"640 root:fastchat-gateway"}
     log = site.on("ctl01", "journalctl", "--no-pager", "--unit=fastchat-gateway.service")
     assert '"alice" POST /v1/chat/completions 200' in log and f'"{who}" GET (another) 404' in log
+    # Every run of this story is in its ledger, with its diffs.
+    settle(STATE / FLEET / "ledger")
+    kept = everything_in(STATE / FLEET / "ledger")
+    assert b"The key of alice has 12 characters" in kept
+    assert not [key for key in SECRETS if key.encode() in kept]
 
 
 def test_keys_are_exchanged_while_an_answer_is_streamed(site):
