@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR):$(CURDIR)/collections
 
-.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web security operations chaos chat status clean locks readmes audit-glibc
+.PHONY: help demo test test-full lint tools unit engine distribute molecule integration airgap stacks web security operations inventories chaos chat status clean locks readmes audit-glibc
 help: ## What can be made here
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
@@ -28,7 +28,7 @@ status: $(VENV)/.done ## Is the demo serving?
 test: lint unit engine distribute ## What CI runs; each part is a target of its own, the last two run side by side
 	$(MAKE) --jobs=2 --output-sync=target molecule integration
 
-test-full: test airgap stacks security web operations chaos ## With what is too heavy for every time: an air gap, the GPUs' stacks on CPU (13 GB of downloads)
+test-full: test airgap stacks security web operations inventories chaos ## With what is too heavy for every time: an air gap, the GPUs' stacks on CPU (13 GB of downloads)
 
 lint: $(VENV)/.done
 	ruff check .
@@ -75,6 +75,9 @@ web: $(VENV)/.done ## The chat as a web page: asked as a browser does, through t
 
 operations: $(VENV)/.done ## An operator's week over one fleet: status, update, a bad canary, rebuild, prune, teardown
 	python -m pytest tests/integration/operations
+
+inventories: $(VENV)/.done ## Hosts as other people's are: IPv6, a proxy, sudo's password, umask 077, German and Chinese, a silent one
+	python -m pytest tests/integration/inventories
 
 chaos: $(VENV)/.done ## Faults under load from a real client, and what each costs: docs/CHAOS.md
 	python -m testbed.chaos --json docs/chaos.json --table docs/CHAOS.md
