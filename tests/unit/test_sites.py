@@ -1,11 +1,14 @@
 """Hosts as other people's are: lost ones, addresses of IPv6, a proxy."""
 
+import os
+
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.addresses import own_address
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.losses import hosts_lost
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.files import make_folders
 from ansible_collections.fastchat.fleet.plugins.module_utils.units.api import api_units
 from ansible_collections.fastchat.fleet.plugins.module_utils.workers.commands import url_of
 
@@ -85,3 +88,16 @@ def test_every_play_that_fetches_for_a_host_knows_the_proxy():
         for play in yaml.safe_load((CLONE / "playbooks" / f"{name}.yml").read_text()):
             if play.get("become"):
                 assert play["environment"] == "{{ __fleet_environment }}", (name, play["name"])
+
+
+def test_directories_are_readable_whatever_the_umask_is(tmp_path):
+    before = os.umask(0o077)
+    try:
+        make_folders(str(tmp_path / "models" / "m" / "releases"))
+        (tmp_path / "own").mkdir()
+        make_folders(str(tmp_path / "own"))
+    finally:
+        os.umask(before)
+    for path in ("models", "models/m", "models/m/releases"):
+        assert (tmp_path / path).stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o700  # what is there stays as it is

@@ -1,4 +1,4 @@
-"""One life of a fleet as others have it: IPv6, a proxy, sudo's password, umask 077, German and Chinese, a silent host."""
+"""One life of a fleet as others have it: IPv6, a proxy, a password for sudo, umask 077, other languages, a silent host."""
 
 import re
 
@@ -55,7 +55,8 @@ def test_without_the_controller_nobody_goes_on(site):
 
 
 def test_a_wrong_sudo_password_is_that_host_s_fault(site):
-    runner = site.run(f"--limit={ASKED}", playbook="playbooks/preflight.yml", ansible_become_password="no")
+    wrong = {"ansible_become_password": "no"}
+    runner = site.run(f"--limit={ASKED}", playbook="playbooks/preflight.yml", **wrong)
     assert runner.rc == 2
     assert "Incorrect sudo password" in words(runner)
 
