@@ -1,4 +1,4 @@
-"""One life of a fleet as others have it: IPv6, a proxy, a password for sudo, umask 077, German, Chinese, a silent host."""
+"""One life of a fleet: IPv6, a proxy, a password for sudo, umask 077, German, Chinese, a host that is silent."""
 
 import re
 
