@@ -65,7 +65,7 @@ def test_a_worker_alone_on_a_fresh_fleet_waits_for_its_controller(site):
     """Facts of the other hosts are not needed; the controller is not there yet, and the sentence says so."""
     runner = site.run(f"--limit={ASKED}", fastchat_service_gate_seconds=20)
     assert runner.rc == 2
-    assert f"http://{CONTROLLER}:21001/fleet/state" in words(runner)
+    assert f"waiting for the controller at http://{CONTROLLER}:21001" in words(runner)
     assert on(ASKED, f"readlink -f {CURRENT}").startswith("/srv/fastchat/models/smollm2-demo/releases/")
     assert is_bare(CONTROLLER) and is_bare(CLOSED)
 
