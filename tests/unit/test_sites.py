@@ -78,7 +78,12 @@ def test_a_proxy_by_variable_is_for_what_lies_outside(variables, no_proxy):
     expression = yaml.safe_load((CLONE / "playbooks/group_vars/all.yml").read_text())["__fleet_environment"]
     known = {"groups": {"all": ["ctl01", "gpu01"]}, **variables}
     found = Templar(DataLoader(), variables=known).template(expression)
-    wanted = {"http_proxy": "http://p:3128", "https_proxy": "http://p:3128", "no_proxy": no_proxy}
+    wanted = {
+        "http_proxy": "http://p:3128",
+        "https_proxy": "http://p:3128",
+        "no_proxy": no_proxy,
+        "UV_SYSTEM_CERTS": "true",
+    }
     assert found == (wanted if no_proxy else {})
 
 
