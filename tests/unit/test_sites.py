@@ -44,6 +44,15 @@ def test_nobody_goes_on_without_a_host_that_all_need(host, distributes, sentence
     assert bool(found["words"]) != bool(sentence)
 
 
+def test_a_run_that_has_no_worker_left_stops():
+    found = hosts_lost(GROUPS, ["ctl01", "gpu02", "gpu03"], ["ctl01"], distributes=False)
+    assert found["faults"] == [
+        "No worker of this run is left (gpu02, gpu03; see above): nothing was changed."
+        " Repair one, or leave them out of this run by --limit '!workers'."
+    ]
+    assert hosts_lost(GROUPS, ["ctl01"], ["ctl01"], distributes=False)["faults"] == []
+
+
 @pytest.mark.parametrize(
     ("facts", "address"),
     [

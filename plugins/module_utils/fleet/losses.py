@@ -24,6 +24,12 @@ def hosts_lost(groups: Mapping, asked: list[str], left: list[str], distributes: 
         for host in lost
         if host in groups.get(group, [])
     ]
+    workers = [host for host in asked if host in groups.get("workers", [])]
+    if workers and set(workers) <= set(lost):
+        faults.append(
+            f"No worker of this run is left ({hosts_in_words(workers)}; see above): nothing was changed."
+            " Repair one, or leave them out of this run by --limit '!workers'."
+        )
     if not lost or faults:
         return {"faults": faults, "words": ""}
     words = (
