@@ -85,7 +85,7 @@ def step(given, folder):
         if damaged:
             raise RuntimeError("%s came with another sha256 than the manifest's: run this again." % ", ".join(damaged))
         return True
-    os.makedirs(given["work"], 0o755, exist_ok=True)
+    make_folder(given["work"])
     make_folder(os.path.dirname(folder), given["user"])
     give_to(folder, given["user"])
     if given["state"] == "complete":

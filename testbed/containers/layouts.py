@@ -23,14 +23,8 @@ def bring_up(fleet_name: str = "demo", layout: str = "demo") -> None:
         houses = wanted.get("wheelhouse", [])
         houses = [houses] if isinstance(houses, dict) else houses
         wheels = f"{wheelhouse.together(houses)}:/srv/wheelhouse:ro" if houses else ""
-        internal = wanted.get("internal", False)
-        fleet.up(
-            fleet_name,
-            wanted["hosts"],
-            [wheels] if wheels and not internal else [],
-            internal,
-            wanted.get("ipv6", False),
-        )
+        internal, ipv6 = wanted.get("internal", False), wanted.get("ipv6", False)
+        fleet.up(fleet_name, wanted["hosts"], [wheels] if wheels and not internal else [], internal, ipv6)
         if wanted.get("proxy"):
             proxy.up(fleet_name)
         if wanted["hub"]:

@@ -3,11 +3,10 @@
 from testbed.containers.fleet import podman, start
 
 PORT = 8888
-LOG = "/var/log/tinyproxy/tinyproxy.log"
 CONFIG = f"""User tinyproxy
 Group tinyproxy
 Port {PORT}
-LogFile "{LOG}"
+Syslog On
 LogLevel Connect
 MaxClients 100
 """
@@ -23,5 +22,6 @@ def up(fleet: str) -> None:
 
 
 def asked(fleet: str) -> str:
-    """Return the proxy's log: one line names the host of each request."""
-    return podman("exec", start(fleet, "proxy", "proxy", []), "cat", LOG)
+    """Return the first line of each request that the proxy got, which names the host that was asked."""
+    name = start(fleet, "proxy", "proxy", [])
+    return podman("exec", name, "journalctl", "--unit=tinyproxy", "--no-pager", "--grep=Request")

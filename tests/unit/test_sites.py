@@ -1,11 +1,14 @@
 """Hosts as other people's are: lost ones, addresses of IPv6, a proxy."""
 
+import os
+
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.addresses import own_address
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.losses import hosts_lost
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.files import make_folders
 from ansible_collections.fastchat.fleet.plugins.module_utils.units.api import api_units
 from ansible_collections.fastchat.fleet.plugins.module_utils.workers.commands import url_of
 
@@ -39,6 +42,15 @@ def test_nobody_goes_on_without_a_host_that_all_need(host, distributes, sentence
     assert len(found["faults"]) == bool(sentence)
     assert sentence in "".join(found["faults"])
     assert bool(found["words"]) != bool(sentence)
+
+
+def test_a_run_that_has_no_worker_left_stops():
+    found = hosts_lost(GROUPS, ["ctl01", "gpu02", "gpu03"], ["ctl01"], distributes=False)
+    assert found["faults"] == [
+        "No worker of this run is left (gpu02, gpu03; see above): nothing was changed."
+        " Repair one, or leave them out of this run by --limit '!workers'."
+    ]
+    assert hosts_lost(GROUPS, ["ctl01"], ["ctl01"], distributes=False)["faults"] == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +87,12 @@ def test_a_proxy_by_variable_is_for_what_lies_outside(variables, no_proxy):
     expression = yaml.safe_load((CLONE / "playbooks/group_vars/all.yml").read_text())["__fleet_environment"]
     known = {"groups": {"all": ["ctl01", "gpu01"]}, **variables}
     found = Templar(DataLoader(), variables=known).template(expression)
-    wanted = {"http_proxy": "http://p:3128", "https_proxy": "http://p:3128", "no_proxy": no_proxy}
+    wanted = {
+        "http_proxy": "http://p:3128",
+        "https_proxy": "http://p:3128",
+        "no_proxy": no_proxy,
+        "UV_SYSTEM_CERTS": "true",
+    }
     assert found == (wanted if no_proxy else {})
 
 
@@ -85,3 +102,16 @@ def test_every_play_that_fetches_for_a_host_knows_the_proxy():
         for play in yaml.safe_load((CLONE / "playbooks" / f"{name}.yml").read_text()):
             if play.get("become"):
                 assert play["environment"] == "{{ __fleet_environment }}", (name, play["name"])
+
+
+def test_directories_are_readable_whatever_the_umask_is(tmp_path):
+    before = os.umask(0o077)
+    try:
+        make_folders(str(tmp_path / "models" / "m" / "releases"))
+        (tmp_path / "own").mkdir()
+        make_folders(str(tmp_path / "own"))
+    finally:
+        os.umask(before)
+    for path in ("models", "models/m", "models/m/releases"):
+        assert (tmp_path / path).stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o700  # what is there stays as it is

@@ -25,8 +25,11 @@ def hosts_lost(groups: Mapping, asked: list[str], left: list[str], distributes: 
         if host in groups.get(group, [])
     ]
     workers = [host for host in asked if host in groups.get("workers", [])]
-    if workers and not set(workers) & set(left):
-        faults.append("No worker is left that did answer and can do it (see above): nothing was changed.")
+    if workers and set(workers) <= set(lost):
+        faults.append(
+            f"No worker of this run is left ({hosts_in_words(workers)}; see above): nothing was changed."
+            " Repair one, or leave them out of this run by --limit '!workers'."
+        )
     if not lost or faults:
         return {"faults": faults, "words": ""}
     words = (

@@ -10,7 +10,7 @@ __metaclass__ = type
 import os
 import shutil
 
-from ..storage.files import PART, link_or_copy, remove, rename, sync_tree, write_json
+from ..storage.files import PART, link_or_copy, make_folders, remove, rename, sync_tree, write_json
 from .history import current
 from .manifest import MANIFEST, RECORD, TIMES, files_below, note_times, read_json, time_of
 
@@ -36,8 +36,7 @@ def publish(root, digest, source, manifest):
     make_readable(source)
     note_times(source, manifest["files"])
     sync_tree(source)
-    if not os.path.isdir(os.path.dirname(release)):
-        os.makedirs(os.path.dirname(release), 0o755)
+    make_folders(os.path.dirname(release))
     if os.path.isdir(release):
         replace_files(release, source)
     else:
@@ -63,8 +62,7 @@ def link_files(release, source, names):
     """Replace files of a release with those of a directory, each in one step; files that are linked already stay."""
     for name in names:
         final = os.path.join(release, name)
-        if not os.path.isdir(os.path.dirname(final)):
-            os.makedirs(os.path.dirname(final), 0o755)
+        make_folders(os.path.dirname(final))
         remove(final + PART)
         if not (os.path.exists(final) and os.path.samefile(os.path.join(source, name), final)):
             link_or_copy(os.path.join(source, name), final)

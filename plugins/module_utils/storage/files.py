@@ -16,6 +16,20 @@ import shutil
 PART = ".part"
 
 
+def make_folders(path):
+    """Make a directory, and those above it that are missing; everybody may read them, whatever the umask is."""
+    if os.path.isdir(path):
+        return
+    make_folders(os.path.dirname(os.path.abspath(path)))
+    try:
+        os.mkdir(path)
+    except OSError:
+        if not os.path.isdir(path):  # another process made it meanwhile
+            raise
+    else:
+        os.chmod(path, 0o755)  # noqa: S103  (what is below has modes of its own)
+
+
 def remove(path):
     """Remove a file or symlink that may be absent."""
     try:

@@ -5,7 +5,7 @@ import os
 import pwd
 import shutil
 
-from ..storage.files import write
+from ..storage.files import make_folders, write
 
 
 def identity(user):
@@ -45,7 +45,7 @@ def give_to(folder, user):
 
 def make_folder(folder, user=None):
     """Make a directory, this user's when one is given, and return its path."""
-    os.makedirs(folder, 0o755, exist_ok=True)
+    make_folders(folder)
     if user and not os.geteuid():
         shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
     return folder

@@ -26,9 +26,14 @@ for service in sshd sudo; do
 done
 """
 PROXY = """
-printf '%s\\n' http_proxy=http://proxy:8888 https_proxy=http://proxy:8888 > /etc/environment
-echo 'Defaults env_keep += "http_proxy https_proxy"' > /etc/sudoers.d/proxy
+printf '%s\\n' http_proxy=http://proxy:8888 https_proxy=http://proxy:8888 UV_SYSTEM_CERTS=true > /etc/environment
+echo 'Defaults env_keep += "http_proxy https_proxy UV_SYSTEM_CERTS"' > /etc/sudoers.d/proxy
 """
+# A proxy that opens TLS has an authority of its own: hosts trust whom this machine trusts.
+TRUST = """
+cat > /etc/ssl/certs/ca-certificates.crt
+"""
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 # A host that is down has a name all the same.
 NAMED = """
 grep -q "$2" /etc/hosts || echo "$1 $2" >> /etc/hosts
@@ -53,6 +58,7 @@ def prepare():
     """Make the hosts odd; running it again changes nothing."""
     for host, locale in LOCALES.items():
         on(host, SPEAK, locale)
+        on(host, TRUST, stdin=AUTHORITIES.read_text())
         on(host, NAMED, "fd00::dead", SILENT)
     for host in (CONTROLLER, CLOSED):
         on(host, CLOSE)

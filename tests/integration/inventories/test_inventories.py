@@ -1,10 +1,14 @@
-"""One life of a fleet as others have it: IPv6, a proxy, sudo's password, umask 077, German and Chinese, a silent host."""
+"""One life of a fleet: IPv6, a proxy, a password for sudo, umask 077, German, Chinese, a host that is silent."""
+
+import re
 
 import pytest
-from oddities import ASKED, CLOSED, CONTROLLER, HOSTS, SILENT, on
+import yaml
+from oddities import ASKED, CLOSED, CONTROLLER, FLEET, HOSTS, SILENT, on
 
 from testbed.containers import proxy
 from testbed.containers.runs import changed, messages, results, words
+from testbed.paths import CLONE
 
 CURRENT = "/srv/fastchat/models/smollm2-demo/current"
 READ_BY_SERVICES = f"/opt/fastchat/env {CURRENT} /usr/local/lib/fastchat"
@@ -51,6 +55,87 @@ def test_without_the_controller_nobody_goes_on(site):
 
 
 def test_a_wrong_sudo_password_is_that_host_s_fault(site):
-    runner = site.run(f"--limit={ASKED}", playbook="playbooks/preflight.yml", ansible_become_password="no")
+    wrong = {"ansible_become_password": "no"}
+    runner = site.run(f"--limit={ASKED}", playbook="playbooks/preflight.yml", **wrong)
     assert runner.rc == 2
     assert "Incorrect sudo password" in words(runner)
+
+
+def test_a_worker_alone_on_a_fresh_fleet_waits_for_its_controller(site):
+    """Facts of the other hosts are not needed; the controller is not there yet, and the sentence says so."""
+    runner = site.run(f"--limit={ASKED}", fastchat_service_gate_seconds=20)
+    assert runner.rc == 2
+    assert f"waiting for the controller at http://{CONTROLLER}:21001" in words(runner)
+    assert on(ASKED, f"readlink -f {CURRENT}").startswith("/srv/fastchat/models/smollm2-demo/releases/")
+    assert is_bare(CONTROLLER) and is_bare(CLOSED)
+
+
+def test_one_host_of_four_is_silent_and_the_others_serve(site):
+    runner = site.run(more=["silent.yml"])
+    assert runner.rc == UNREACHABLE, words(runner)
+    assert list(lost(runner)) == [SILENT] and words(runner) == ""
+    verdicts = messages(runner, "Verdict | Say it")
+    assert sorted(verdicts) == HOSTS
+    assert all("Paris" in verdict for verdict in verdicts.values())
+
+
+def test_a_second_run_changes_nothing_also_from_a_control_node_without_a_language(site, monkeypatch):
+    for name in ("LC_ALL", "LC_CTYPE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C")
+    runner = site.run()
+    assert runner.rc == 0, words(runner)
+    assert changed(runner) == []
+
+
+@pytest.mark.parametrize("host", [ASKED, CONTROLLER])
+def test_a_part_of_the_fleet_needs_no_facts_of_the_others(site, host):
+    runner = site.run(f"--limit={host}")
+    assert runner.rc == 0, words(runner)
+    assert changed(runner) == []
+    assert {found for found, _task, _result in results(runner, "ok")} == {host}
+
+
+def test_services_listen_on_addresses_of_ipv6_alone(site):
+    ports = {CONTROLLER: {"21001", "8000", "8001"}, ASKED: {"21002"}, CLOSED: {"21002"}}
+    for host, wanted in ports.items():
+        lines = on(host, "ss --listening --tcp --numeric --no-header").splitlines()
+        listening = dict(reversed(line.split()[3].rsplit(":", 1)) for line in lines)
+        assert {port: listening[port][:3] for port in wanted} == dict.fromkeys(wanted, "[fd")
+
+
+@pytest.mark.parametrize("host", [CONTROLLER, CLOSED])
+def test_services_can_read_what_a_root_with_umask_077_made(site, host):
+    assert on(host, "su -s /bin/sh -c umask root") != ""
+    there = f"for one in {READ_BY_SERVICES}; do test ! -e $one || echo $one; done"
+    look = f"find -L $({there}) ! -readable -o -type d ! -executable"
+    assert on(host, f"setpriv --reuid=fastchat --regid=fastchat --init-groups sh -ec '{look}'") == ""
+
+
+def test_what_lies_outside_was_asked_through_the_proxy_and_nothing_else_was(site):
+    asked = proxy.asked(FLEET)
+    assert "deb.debian.org" in asked and "hub" in asked
+    assert ":21001" not in asked and ":21002" not in asked and ":8000" not in asked
+
+
+@pytest.mark.parametrize("host", [ASKED, CLOSED])
+def test_packages_come_from_pypi_through_the_proxy(site, tmp_path, host):
+    """A lock of one small package stands in for the stack's: what is tried is the way, not the gigabyte."""
+    files = CLONE / "files"
+    locked = re.search(r"^idna==.*\n(    --hash=.*\n)+", (files / "locks" / "cpu.txt").read_text(), re.MULTILINE)
+    (tmp_path / "cpu.txt").write_text(locked.group())
+    stack = yaml.safe_load((files / "stacks" / "cpu.yml").read_text())
+    del stack["extra_index_url"]
+    (tmp_path / "cpu.yml").write_text(yaml.safe_dump({**stack, "loads": "idna"}))
+    runner = site.run(
+        f"--limit={host}",
+        playbook="playbooks/runtime.yml",
+        fastchat_runtime_root="/opt/tried",
+        fastchat_runtime_wheelhouse="",
+        fastchat_runtime_locks_dir=str(tmp_path),
+        fastchat_runtime_stacks_dir=str(tmp_path),
+    )
+    assert runner.rc == 0, words(runner)
+    assert on(host, "ls -d /opt/tried/env/lib/python3.11/site-packages/idna")
+    on(host, "rm -r /opt/tried")
+    assert "pypi.org" in proxy.asked(FLEET)
