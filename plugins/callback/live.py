@@ -65,7 +65,7 @@ class CallbackModule(CallbackBase):
     def __init__(self, *args, **kwargs):
         """Choose between a terminal and lines."""
         super().__init__(*args, **kwargs)
-        # One lock for all: Ansible prints and forks under its display's, and ansible-runner calls each hook under it. With
+        # One lock for all: Ansible prints and forks under its display's, and ansible-runner calls hooks under it. With
         # a second one, two threads could each hold one and wait for the other.
         self.run, self.guard = state.Run(), self._display._lock
         self.labels, self.variables, self.play, self.broken = {}, None, None, False
@@ -117,7 +117,15 @@ class CallbackModule(CallbackBase):
         """Print what was not told yet, hosts with the same news together."""
         if self.run.news:
             news, hosts = state.grouped(self.run), self.run.hosts
-            self.screen.say(lambda width: [line for one in news for line in lines.news_lines(*one, hosts, width)])
+            self.screen.say(lambda width: [line for one in news for line in self.lines_of(*one, hosts, width)])
+
+    def lines_of(self, who, news, hosts, width):
+        """Return the lines of one piece of news, in the plainest words when others can not be found for it."""
+        try:
+            return lines.news_lines(who, news, hosts, width)
+        except Exception as error:
+            self.give_up("news_lines", error)
+            return [[(f"  {', '.join(who)}   {news.kind}: {news.task}: {news.what}", "")]]
 
     def tell_warnings(self):
         """Print the warnings that were gathered."""

@@ -60,7 +60,7 @@ def broken(text: str, first: int, others: int) -> list[str]:
             continue
         indent = " " * (max(others, 20) - max(room, 20)) if room < others else ""
         wrapped = textwrap.wrap(
-            part, max(others, 20), initial_indent=indent, break_on_hyphens=False, drop_whitespace=True
+            part, max(others, 20), initial_indent=indent, break_on_hyphens=False, break_long_words=False
         )
         lines += [wrapped[0].lstrip() if indent else wrapped[0], *wrapped[1:]]
     return lines

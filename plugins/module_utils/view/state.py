@@ -91,13 +91,14 @@ def warn(run: Run, text: str, host: str = "") -> None:
 
 
 def grouped(run: Run) -> list[tuple[list[str], News]]:
-    """Return [(hosts in the play's order, news)] of what was not told yet, the same news once; it counts as told."""
+    """Return [(hosts, news)] of what was not told yet, the same news once; it counts as told.
+
+    Tasks stand in the order in which they ran, and the hosts of each in the play's.
+    """
+    place = {host: number for number, host in enumerate(run.hosts)}
+    tasks = list(dict.fromkeys((one.kind, one.task) for one in run.news))
     groups: dict[tuple[str, str, str], list[News]] = {}
-    for one in run.news:
+    for one in sorted(run.news, key=lambda news: (tasks.index((news.kind, news.task)), place.get(news.host, 0))):
         groups.setdefault((one.kind, one.task, one.key), []).append(one)
     run.news = []
-    place = {host: number for number, host in enumerate(run.hosts)}
-    order = {
-        key: sorted({one.host for one in group}, key=lambda host: place.get(host, 0)) for key, group in groups.items()
-    }
-    return [(order[key], group[0]) for key, group in groups.items()]
+    return [(list(dict.fromkeys(one.host for one in group)), group[0]) for group in groups.values()]
