@@ -35,7 +35,10 @@ def number(value: Any) -> float | None:
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """Return the newest figures of what ``remote.SCRIPT`` prints: the host's clock, then one JSON object a file."""
+    """Return the newest figures of what ``remote.SCRIPT`` prints: the host's clock, then one JSON object a work.
+
+    Their ``at`` is when they were written, 0 for what the kernel counts now, which is used where nothing else is.
+    """
     head, _, body = text.partition("\n")
     try:
         clock = int(head)
@@ -48,6 +51,6 @@ def parsed(text: str) -> dict[str, Any]:
         except ValueError:
             continue
         at = number(figures.get("at")) if isinstance(figures, dict) else None
-        if at is not None and clock - at <= STALE and at >= (found.get("at") or 0):
+        if at is not None and (clock - at <= STALE or not at) and at >= found.get("at", 0):
             found = figures
     return found

@@ -23,18 +23,22 @@ SHARED = {
     "LogLevel": "QUIET",
     "ConnectTimeout": str(LIMIT),
 }
-# uv says nothing about its progress unless it has a terminal, so its own count of written bytes stands for it.
-SCRIPT = f"""date +%s
+REPORTS = f"""date +%s
 for f in /run/fastchat-progress/*.json "${{TMPDIR:-/tmp}}/fastchat-progress-$(id -u)"/*.json; do
   [ -f "$f" ] && head -c {LONGEST} "$f" && echo {MARK}
 done
+true"""
+# uv says nothing about its progress unless it has a terminal, so the kernel's count of what it wrote stands for it. On
+# the control node another uv may run for somebody else.
+UV = f"""
 for c in /proc/[0-9]*/comm; do
   read -r n < "$c"
   [ "$n" = uv ] && p=${{c%/comm}} && while read -r k v; do
-    [ "$k" = wchar: ] && echo "{{\\"bytes_done\\": $v, \\"at\\": $(date +%s)}}{MARK}"
+    [ "$k" = wchar: ] && echo "{{\\"bytes_done\\": $v, \\"at\\": 0}}{MARK}"
   done < "$p/io"
 done
 true"""
+SCRIPT = REPORTS + UV
 
 
 def command_of(play: Any, host: str) -> list[str]:
@@ -79,7 +83,7 @@ def ask(command: list[str], starting: Any) -> dict[str, Any] | None:
 
     ``starting`` is a lock that is held while the program starts, so that no fork of Ansible inherits its pipes.
     """
-    words = [*command, SCRIPT] if command == LOCAL else [*command, "/bin/sh -c '" + SCRIPT.replace("'", "'\\''") + "'"]
+    words = [*command, REPORTS] if command == LOCAL else [*command, "/bin/sh -c '" + SCRIPT.replace("'", "'\\''") + "'"]
     with starting:
         asked = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
