@@ -70,7 +70,7 @@ class CallbackModule(CallbackBase):
         self.run, self.guard = state.Run(), self._display._lock
         self.labels, self.variables, self.play, self.broken = {}, None, None, False
         self.screen, self.ticker, self.ended = self.choose_screen(), None, threading.Event()
-        self.asker = watch.Asker(self.guard)
+        self.asker = watch.Asker(self.guard, watch.AGAIN if self.screen.live else watch.SELDOM)
         logging.raiseExceptions = False  # a log on a full disk must not fill the terminal with tracebacks
         self.gather_warnings()
         atexit.register(self.stop)

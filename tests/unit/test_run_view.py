@@ -123,7 +123,8 @@ def test_a_long_diff_is_cut_unless_it_is_asked_for():
 
 def test_figures_are_said_and_nonsense_of_a_host_is_nothing():
     figures = {"bytes_done": 3.1e9, "bytes_total": 13.5e9, "bytes_per_second": 84e6, "seconds_remaining": 124}
-    assert progress.cells_of(figures) == ("3.1 GB of 13.5 GB", "84.0 MB/s", "2 min 04 s left")
+    assert progress.cells_of(figures) == ("3.1 of 13.5 GB", "84.0 MB/s", "2 min 04 s left")
+    assert progress.cells_of({**figures, "bytes_done": 84e6})[0] == "84.0 MB of 13.5 GB"
     assert progress.cells_of({**figures, "bytes_per_second": 0, "seconds_remaining": None})[2] == "waiting"
     for nonsense in (
         {},

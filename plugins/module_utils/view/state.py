@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PREFIX = re.compile(r"^(?P<phase>[^|]{1,40}?) \| (?P<rest>.+)$", re.DOTALL)
+REMARK = re.compile(r"\s+\([^()]*\)$")  # at the end of a task's name, where it would push what it is about away
+WATCHED = 10  # hosts that are shown, and asked how far they are
 
 
 @dataclass
@@ -49,9 +51,9 @@ class Run:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Return (phase, rest) of a name such as ``Runtime | Build the environment``; the phase may be ''."""
-    found = PREFIX.match(name.strip())
-    return (found["phase"].strip(), found["rest"].strip()) if found else ("", name.strip())
+    """Return (phase, rest) of a name such as ``Runtime | Build it (long)``: Runtime, Build it. The phase may be ''."""
+    found = PREFIX.match(REMARK.sub("", name.strip()))
+    return (found["phase"].strip(), found["rest"].strip()) if found else ("", REMARK.sub("", name.strip()))
 
 
 def enter(run: Run, play: str, hosts: list[str], now: float) -> bool:
@@ -81,6 +83,13 @@ def begin(run: Run, host: str, task: str, now: float) -> None:
 def end(run: Run, host: str) -> None:
     """Take in that a host has ended its task, whatever came of it."""
     run.working.pop(host, None)
+
+
+def watched(run: Run) -> list[str]:
+    """Return the hosts at work that are looked at: those that began first, in the play's order."""
+    place = {host: number for number, host in enumerate(run.hosts)}
+    first = sorted(run.working, key=lambda host: (run.working[host].since, place.get(host, 0)))[:WATCHED]
+    return sorted(first, key=lambda host: place.get(host, 0))
 
 
 def warn(run: Run, text: str, host: str = "") -> None:
