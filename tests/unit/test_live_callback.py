@@ -219,7 +219,7 @@ def test_verbose_prints_results_of_tasks_that_changed_nothing(site):
 def test_diff_prints_a_diff_and_check_changes_nothing(site):
     status, said, _errors = piped(site, "--check", "--diff")
     assert status == 2 and "Runtime (check mode: nothing is changed)" in said
-    assert "    +new\n" in said and f"Write it: {site}/changed-gpu01" in said
+    assert re.search(f"Write it: {site}/changed-gpu01\n    --- before\n.*\n.*\n    \\+new\n", said), said
     assert not list(site.glob("changed-*"))
 
 

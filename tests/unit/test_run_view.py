@@ -57,7 +57,7 @@ def test_a_change_names_its_file_or_unit(result, labels, names):
 def test_hosts_with_the_same_news_are_told_together_in_the_play_s_order():
     run = state.Run(hosts=["gpu01", "gpu02", "gpu03"])
     for host, names in (("gpu03", ["/a"]), ("gpu01", ["/a"]), ("gpu02", ["/b"])):
-        run.news.append(state.News("change", host, "Copy", names, repr(names), 0.0))
+        run.news.append(state.News("change", host, "Copy", (names, ""), repr(names), 0.0))
     told = [line for one in state.grouped(run) for line in lines.news_lines(*one, run.hosts, 0)]
     assert text(told) == "  gpu01, gpu03   Copy: /a\n  gpu02          Copy: /b"
     assert run.news == []

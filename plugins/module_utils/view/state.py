@@ -29,7 +29,7 @@ class News:
     kind: str  # change, message, failure, unreachable, handled
     host: str
     task: str
-    what: Any  # names of a change, text of a message, result of a failure
+    what: Any  # (names, diff) of a change, text of a message, what a failure says
     key: str  # news of the same kind, task and key are the same
     at: float
 
