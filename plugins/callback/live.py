@@ -205,7 +205,8 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host, task):
         """Show what the host does."""
         if task.action not in PROMPTS:
-            state.begin(self.run, host.name, state.split(task.name or task.action)[1], time.monotonic())
+            name, command = state.split(task.name or task.action)[1], task.action.endswith(("command", "shell"))
+            state.begin(self.run, host.name, name, time.monotonic(), command)
 
     def ended_by(self, result):
         """Take a result in: its host works no more, its warnings are kept for the end. Return (host, task)."""

@@ -31,15 +31,19 @@ def run(
     shutil.rmtree(data, ignore_errors=True)  # it keeps the last run's arguments and would use them again
     data.mkdir(parents=True)
     words = [*arguments, f"--extra-vars={json.dumps({'testbed_fleet': fleet, **(variables or {})})}"]
-    return ansible_runner.run(
+    environment = view(options)
+    runner = ansible_runner.run(
         private_data_dir=str(data),
         project_dir=str(CLONE),
         inventory=[str(path) for path in inventories],
         playbook=playbook,
-        envvars=view(options),
+        envvars=environment,
         cmdline=" ".join(f"'{word}'" for word in words),
         **options,
     )
+    if TERMINAL in environment and not any(event["event"] == "playbook_on_stats" for event in runner.events):
+        print(runner.stdout.read())  # it ended before, or outside of, what the callback shows
+    return runner
 
 
 def view(options: dict[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ fail at once where there is no open connection to share, because only a new one 
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from typing import Any
 
@@ -78,12 +79,14 @@ def command_of(play: Any, host: str) -> list[str]:
     return [said[0], *settings, *said[1:], str(connection.host)]
 
 
-def ask(command: list[str], starting: Any) -> dict[str, Any] | None:
+def ask(command: list[str], starting: Any, uv: bool = False) -> dict[str, Any] | None:
     """Return a host's figures, {} when it has none now, None when it did not answer in time.
 
+    With ``uv`` also those of an uv that runs there, which is only right for a task that may have started it.
     ``starting`` is a lock that is held while the program starts, so that no fork of Ansible inherits its pipes.
     """
-    words = [*command, REPORTS] if command == LOCAL else [*command, "/bin/sh -c '" + SCRIPT.replace("'", "'\\''") + "'"]
+    script = SCRIPT if uv and command != LOCAL else REPORTS
+    words = [*command, script if command == LOCAL else f"/bin/sh -c {shlex.quote(script)}"]
     with starting:
         asked = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True

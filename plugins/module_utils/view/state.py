@@ -19,6 +19,7 @@ class Work:
     since: float
     note: str = ""  # an item, an attempt, where it runs
     figures: dict[str, Any] = field(default_factory=dict)
+    command: bool = False  # a program and no module of ours, which would say itself how far it is
     told: float = 0.0  # when a pipe heard of it last
 
 
@@ -74,9 +75,9 @@ def leave(run: Run, now: float) -> None:
     run.working.clear()
 
 
-def begin(run: Run, host: str, task: str, now: float) -> None:
+def begin(run: Run, host: str, task: str, now: float, command: bool = False) -> None:
     """Take in that a host begins a task."""
-    run.working[host] = Work(task, now, told=now)
+    run.working[host] = Work(task, now, command=command, told=now)
     run.last[host] = task
 
 
