@@ -65,12 +65,13 @@ class CallbackModule(CallbackBase):
     def __init__(self, *args, **kwargs):
         """Choose between a terminal and lines."""
         super().__init__(*args, **kwargs)
-        # One lock for all: Ansible prints and forks under its display's, and ansible-runner calls each hook under it. With
+        # One lock for all: Ansible prints and forks under its display's, and ansible-runner calls hooks under it. With
         # a second one, two threads could each hold one and wait for the other.
         self.run, self.guard = state.Run(), self._display._lock
+        self.diffs, self.failing = {}, {}
         self.labels, self.variables, self.play, self.broken = {}, None, None, False
         self.screen, self.ticker, self.ended = self.choose_screen(), None, threading.Event()
-        self.asker = watch.Asker(self.guard)
+        self.asker = watch.Asker(self.guard, watch.AGAIN if self.screen.live else watch.SELDOM)
         logging.raiseExceptions = False  # a log on a full disk must not fill the terminal with tracebacks
         self.gather_warnings()
         atexit.register(self.stop)
@@ -117,7 +118,15 @@ class CallbackModule(CallbackBase):
         """Print what was not told yet, hosts with the same news together."""
         if self.run.news:
             news, hosts = state.grouped(self.run), self.run.hosts
-            self.screen.say(lambda width: [line for one in news for line in lines.news_lines(*one, hosts, width)])
+            self.screen.say(lambda width: [line for one in news for line in self.lines_of(*one, hosts, width)])
+
+    def lines_of(self, who, news, hosts, width):
+        """Return the lines of one piece of news, in the plainest words when others can not be found for it."""
+        try:
+            return lines.news_lines(who, news, hosts, width)
+        except Exception as error:
+            self.give_up("news_lines", error)
+            return [[(f"  {', '.join(who)}   {news.kind}: {news.task}: {news.what}", "")]]
 
     def tell_warnings(self):
         """Print the warnings that were gathered."""
@@ -181,7 +190,7 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_task_start(self, task, is_conditional):
         """Tell what the task before changed."""
         self.tell()
-        self.labels = {}
+        self.labels, self.diffs, self.failing = {}, {}, {}
         if task.action in PROMPTS:
             self.screen.rest()
         if self._display.verbosity:
@@ -196,7 +205,8 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host, task):
         """Show what the host does."""
         if task.action not in PROMPTS:
-            state.begin(self.run, host.name, state.split(task.name or task.action)[1], time.monotonic())
+            name, command = state.split(task.name or task.action)[1], task.action.endswith(("command", "shell"))
+            state.begin(self.run, host.name, name, time.monotonic(), command)
 
     def ended_by(self, result):
         """Take a result in: its host works no more, its warnings are kept for the end. Return (host, task)."""
@@ -223,10 +233,12 @@ class CallbackModule(CallbackBase):
             word = "changed" if found.get("changed") else "ok"
             self._clean_results(found, result._task.action)
             self.say([[(f"  {host}   {word}: {task} => {self._dump_results(found)}", "quiet")]])
+            self.say(lines.diff_lines("\n".join(self.diffs.pop(host, [])), everything=True))
         elif result._task.action in DEBUG:
             self.say_message(host, task, result)
         elif found.get("changed"):
-            self.keep("change", host, task, names_of(found, self.labels.pop(host, [])))
+            names = names_of(found, self.labels.pop(host, []))
+            self.keep("change", host, task, (names, "\n".join(self.diffs.pop(host, []))))
 
     def say_message(self, host, task, result):
         """Print what a debug task says; of a loop, what each item says."""
@@ -261,9 +273,11 @@ class CallbackModule(CallbackBase):
             return
         if not told:
             self.run.failed.append(host)
-        for one in watch.failures(result._result):
+        labels = self.failing.pop(host, [])
+        for number, one in enumerate(watch.failures(result._result)):
             self._clean_results(one, result._task.action)
-            self.keep("failure", host, task, lines.said_by(one))
+            item = f" ({labels[number]})" if number < len(labels) else ""
+            self.keep("failure", host, task + item, lines.said_by(one))
 
     @calmly
     def v2_runner_on_unreachable(self, result):
@@ -283,6 +297,12 @@ class CallbackModule(CallbackBase):
             self.run.working[host].note = label if len(label) < lines.WIDEST else ""
 
     @calmly
+    def v2_runner_item_on_failed(self, result):
+        """Remember the names of the items that failed."""
+        label = self._get_item_label(result._result)
+        self.failing.setdefault(result._host.get_name(), []).append(str(label)[: lines.WIDEST])
+
+    @calmly
     def v2_runner_retry(self, result):
         """Show the attempt."""
         work = self.run.working.get(result._host.get_name())
@@ -291,15 +311,13 @@ class CallbackModule(CallbackBase):
 
     @calmly
     def v2_on_file_diff(self, result):
-        """Print the diff that the task gives."""
+        """Keep the diff that the task gives; it is printed with the change."""
         found = result._result
         told = found["results"] if result._task.loop and isinstance(found.get("results"), list) else [found]
         for one in told:
             text = self._get_diff(one["diff"]) if one.get("diff") and one.get("changed") else ""
             if text:
-                host, task = result._host.get_name(), state.split(result.task_name)[1]
-                self.say(lines.row(host, [(task, "quiet")], lines.column(self.run.hosts), 0))
-                self.say(lines.diff_lines(text, everything=self._display.verbosity > 0))
+                self.diffs.setdefault(result._host.get_name(), []).append(text)
 
     @calmly
     def v2_playbook_on_no_hosts_matched(self):

@@ -35,15 +35,19 @@ def run(
     # What tests do is not in the operator's ledger; the demo is an operator's fleet.
     ledger = {} if fleet == "demo" else {"FLEET_LEDGER": str(STATE / fleet / "ledger")}
     words = [*arguments, f"--extra-vars={json.dumps({'testbed_fleet': fleet, **(variables or {})})}"]
-    return ansible_runner.run(
+    seen = {**view(options), **ledger, **(environment or {})}
+    runner = ansible_runner.run(
         private_data_dir=str(data),
         project_dir=str(CLONE),
         inventory=[str(path) for path in inventories],
         playbook=playbook,
-        envvars={**view(options), **ledger, **(environment or {})},
+        envvars=seen,
         cmdline=" ".join(f"'{word}'" for word in words),
         **options,
     )
+    if TERMINAL in seen and not any(event["event"] == "playbook_on_stats" for event in runner.events):
+        print(runner.stdout.read())  # it ended before, or outside of, what the callback shows
+    return runner
 
 
 def view(options: dict[str, Any]) -> dict[str, str]:

@@ -77,7 +77,12 @@ def fleet(tmp_path_factory):
         told.unlink(missing_ok=True)
         command = [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", *arguments]
         command += ["-e", f"preflight_json={told}", ROOT / "playbooks" / "preflight.yml"]
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_STDOUT_CALLBACK": "default",
+            "ANSIBLE_NOCOLOR": "1",
+        }
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=environment)
         said = json.loads(told.read_text())["hosts"] if told.exists() else {}
         return done.returncode, done.stdout, said

@@ -60,7 +60,7 @@ def broken(text: str, first: int, others: int) -> list[str]:
             continue
         indent = " " * (max(others, 20) - max(room, 20)) if room < others else ""
         wrapped = textwrap.wrap(
-            part, max(others, 20), initial_indent=indent, break_on_hyphens=False, drop_whitespace=True
+            part, max(others, 20), initial_indent=indent, break_on_hyphens=False, break_long_words=False
         )
         lines += [wrapped[0].lstrip() if indent else wrapped[0], *wrapped[1:]]
     return lines
@@ -102,7 +102,8 @@ def news_lines(hosts: Sequence[str], news: News, everybody: Sequence[str], width
     """Return the lines of one piece of news of these hosts."""
     wide = column(everybody)
     if news.kind == "change":
-        return change_lines(hosts, news.task, news.what, everybody, width)
+        names, diff = news.what
+        return [*change_lines(hosts, news.task, names, everybody, width), *diff_lines(diff)]
     if news.kind == "message":
         return message_lines(hosts, news.task, news.what, everybody, width)
     if news.kind == "handled":
@@ -126,6 +127,10 @@ def failure_lines(hosts: Sequence[str], news: News, everybody: Sequence[str], wi
 def said_by(result: Mapping[str, Any]) -> tuple[str, list[tuple[str, list[str]]]]:
     """Return (message, [(label, lines)]) of a failed result."""
     message = str(result.get("msg") or result.get("reason") or result.get("censored") or "").strip()
+    if message == "non-zero return code":
+        command = result.get("cmd", "")
+        words = " ".join(map(str, command)) if isinstance(command, list) else str(command)
+        message = f"Its command ended with status {result.get('rc')}: {textwrap.shorten(words, 300)}"
     return message or "The task gives no reason.", spoken(result, message)
 
 

@@ -23,9 +23,15 @@ def cells_of(figures: Mapping[str, Any]) -> tuple[str, str, str]:
     )
     if done is None:
         return "", "", ""
-    amount = f"{size(min(done, total))} of {size(total)}" if total else size(done)
+    amount = part_of(size(min(done, total)), size(total)) if total else size(done)
     said = f"{duration(left)} left" if left is not None else "waiting" if total and done < total and not rate else ""
     return amount, f"{size(rate)}/s" if rate else "", said
+
+
+def part_of(part: str, whole: str) -> str:
+    """Return '3.1 of 13.5 GB', or '84 MB of 13.5 GB' where the units differ."""
+    same = part.rpartition(" ")[2] == whole.rpartition(" ")[2]
+    return f"{part.rpartition(' ')[0] if same else part} of {whole}"
 
 
 def number(value: Any) -> float | None:
@@ -35,7 +41,10 @@ def number(value: Any) -> float | None:
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """Return the newest figures of what ``remote.SCRIPT`` prints: the host's clock, then one JSON object a file."""
+    """Return the newest figures of what ``remote.SCRIPT`` prints: the host's clock, then one JSON object a work.
+
+    Their ``at`` is when they were written, 0 for what the kernel counts now, which is used where nothing else is.
+    """
     head, _, body = text.partition("\n")
     try:
         clock = int(head)
@@ -48,6 +57,6 @@ def parsed(text: str) -> dict[str, Any]:
         except ValueError:
             continue
         at = number(figures.get("at")) if isinstance(figures, dict) else None
-        if at is not None and clock - at <= STALE and at >= (found.get("at") or 0):
+        if at is not None and (clock - at <= STALE or not at) and at >= found.get("at", 0):
             found = figures
     return found

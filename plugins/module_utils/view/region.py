@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .lines import column
-from .progress import cells_of
-from .state import Run
-from .words import count, duration
+from .progress import cells_of, number
+from .state import WATCHED, Run, watched
+from .words import count, duration, size
 
-ROWS = 10  # hosts shown at once
 SPARE = 6  # rows of the terminal that are left to what stays
 BAR_FROM = 110  # columns
 FIGURES_FROM = 72
@@ -18,10 +17,8 @@ SLOW = 5  # seconds after which the time of a task without figures is shown
 
 def shown_hosts(run: Run, rows: int) -> list[str]:
     """Return the hosts to show: all of a small play in their order, else those longest at work."""
-    room = max(1, min(ROWS, rows - SPARE))
-    if len(run.hosts) <= room:
-        return run.hosts
-    return sorted(run.working, key=lambda host: (not run.working[host].figures, run.working[host].since))[:room]
+    room = max(1, min(WATCHED, rows - SPARE))
+    return run.hosts if len(run.hosts) <= room else watched(run)[:room]
 
 
 def region(run: Run, now: float, columns: int, rows: int) -> Any:
@@ -50,15 +47,15 @@ def region(run: Run, now: float, columns: int, rows: int) -> Any:
         work = run.working.get(host)
         if work is None:
             blanks = [""] * (len(table.columns) - 2)
-            table.add_row(Text(host, "dim"), Text("waits for the others", "dim") if host in run.last else "", *blanks)
+            table.add_row(Text(host, "dim"), idle(run, host), *blanks)
             continue
         task = Text(work.task + (f" ({work.note})" if work.note else ""))
         cells = cells_of(work.figures)
-        amount, rate, left = cells if any(cells) else ("", "", waited(now - work.since))
+        amount, rate, left = cells if any(cells) else ("", "", Text(waited(now - work.since), "dim"))
         if figured and columns >= FIGURES_FROM:
             last: list[Any] = [amount, Text(rate, "dim"), left]
         else:
-            last = [left or amount]
+            last = ["   ".join(part for part in (share(work.figures), left) if part) if rate or amount else left]
         if bars:
             total = work.figures.get("bytes_total") or 0
             bar = ProgressBar(total=total, completed=work.figures.get("bytes_done", 0), width=20, style="dim")
@@ -70,6 +67,21 @@ def region(run: Run, now: float, columns: int, rows: int) -> Any:
     parts += [f"{count(more, 'more host')} at work"] if more > 0 else []
     parts += [f"{waiting} of {len(run.hosts)} wait"] if waiting > 0 and len(run.hosts) > len(hosts) else []
     return Group("", padded(table), Text("  " + ", ".join(parts), "dim", no_wrap=True, overflow="ellipsis"))
+
+
+def idle(run: Run, host: str) -> Any:
+    """Return what is said of a host that does nothing now."""
+    from rich.text import Text  # noqa: PLC0415
+
+    if host in run.failed:
+        return Text("failed", "red")
+    return Text("waits for the others", "dim") if host in run.last else ""
+
+
+def share(figures: dict[str, Any]) -> str:
+    """Return how much is done, for a terminal on which bytes and rate have no room."""
+    done, total = number(figures.get("bytes_done")), number(figures.get("bytes_total"))
+    return f"{min(100, int(100 * done / total))} %" if done is not None and total else size(done or 0)
 
 
 def padded(table: Any) -> Any:

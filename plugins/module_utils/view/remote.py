@@ -6,6 +6,7 @@ fail at once where there is no open connection to share, because only a new one 
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from typing import Any
 
@@ -23,18 +24,22 @@ SHARED = {
     "LogLevel": "QUIET",
     "ConnectTimeout": str(LIMIT),
 }
-# uv says nothing about its progress unless it has a terminal, so its own count of written bytes stands for it.
-SCRIPT = f"""date +%s
+REPORTS = f"""date +%s
 for f in /run/fastchat-progress/*.json "${{TMPDIR:-/tmp}}/fastchat-progress-$(id -u)"/*.json; do
   [ -f "$f" ] && head -c {LONGEST} "$f" && echo {MARK}
 done
+true"""
+# uv says nothing about its progress unless it has a terminal, so the kernel's count of what it wrote stands for it. On
+# the control node another uv may run for somebody else.
+UV = f"""
 for c in /proc/[0-9]*/comm; do
   read -r n < "$c"
   [ "$n" = uv ] && p=${{c%/comm}} && while read -r k v; do
-    [ "$k" = wchar: ] && echo "{{\\"bytes_done\\": $v, \\"at\\": $(date +%s)}}{MARK}"
+    [ "$k" = wchar: ] && echo "{{\\"bytes_done\\": $v, \\"at\\": 0}}{MARK}"
   done < "$p/io"
 done
 true"""
+SCRIPT = REPORTS + UV
 
 
 def command_of(play: Any, host: str) -> list[str]:
@@ -74,12 +79,14 @@ def command_of(play: Any, host: str) -> list[str]:
     return [said[0], *settings, *said[1:], str(connection.host)]
 
 
-def ask(command: list[str], starting: Any) -> dict[str, Any] | None:
+def ask(command: list[str], starting: Any, uv: bool = False) -> dict[str, Any] | None:
     """Return a host's figures, {} when it has none now, None when it did not answer in time.
 
+    With ``uv`` also those of an uv that runs there, which is only right for a task that may have started it.
     ``starting`` is a lock that is held while the program starts, so that no fork of Ansible inherits its pipes.
     """
-    words = [*command, SCRIPT] if command == LOCAL else [*command, "/bin/sh -c '" + SCRIPT.replace("'", "'\\''") + "'"]
+    script = SCRIPT if uv and command != LOCAL else REPORTS
+    words = [*command, script if command == LOCAL else f"/bin/sh -c {shlex.quote(script)}"]
     with starting:
         asked = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True

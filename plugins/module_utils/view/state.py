@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PREFIX = re.compile(r"^(?P<phase>[^|]{1,40}?) \| (?P<rest>.+)$", re.DOTALL)
+REMARK = re.compile(r"\s+\([^()]*\)$")  # at the end of a task's name, where it would push what it is about away
+WATCHED = 10  # hosts that are shown, and asked how far they are
 
 
 @dataclass
@@ -17,6 +19,7 @@ class Work:
     since: float
     note: str = ""  # an item, an attempt, where it runs
     figures: dict[str, Any] = field(default_factory=dict)
+    command: bool = False  # a program and no module of ours, which would say itself how far it is
     told: float = 0.0  # when a pipe heard of it last
 
 
@@ -27,7 +30,7 @@ class News:
     kind: str  # change, message, failure, unreachable, handled
     host: str
     task: str
-    what: Any  # names of a change, text of a message, result of a failure
+    what: Any  # (names, diff) of a change, text of a message, what a failure says
     key: str  # news of the same kind, task and key are the same
     at: float
 
@@ -49,9 +52,9 @@ class Run:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Return (phase, rest) of a name such as ``Runtime | Build the environment``; the phase may be ''."""
-    found = PREFIX.match(name.strip())
-    return (found["phase"].strip(), found["rest"].strip()) if found else ("", name.strip())
+    """Return (phase, rest) of a name such as ``Runtime | Build it (long)``: Runtime, Build it. The phase may be ''."""
+    found = PREFIX.match(REMARK.sub("", name.strip()))
+    return (found["phase"].strip(), found["rest"].strip()) if found else ("", REMARK.sub("", name.strip()))
 
 
 def enter(run: Run, play: str, hosts: list[str], now: float) -> bool:
@@ -72,15 +75,22 @@ def leave(run: Run, now: float) -> None:
     run.working.clear()
 
 
-def begin(run: Run, host: str, task: str, now: float) -> None:
+def begin(run: Run, host: str, task: str, now: float, command: bool = False) -> None:
     """Take in that a host begins a task."""
-    run.working[host] = Work(task, now, told=now)
+    run.working[host] = Work(task, now, command=command, told=now)
     run.last[host] = task
 
 
 def end(run: Run, host: str) -> None:
     """Take in that a host has ended its task, whatever came of it."""
     run.working.pop(host, None)
+
+
+def watched(run: Run) -> list[str]:
+    """Return the hosts at work that are looked at: those that began first, in the play's order."""
+    place = {host: number for number, host in enumerate(run.hosts)}
+    first = sorted(run.working, key=lambda host: (run.working[host].since, place.get(host, 0)))[:WATCHED]
+    return sorted(first, key=lambda host: place.get(host, 0))
 
 
 def warn(run: Run, text: str, host: str = "") -> None:
@@ -91,13 +101,14 @@ def warn(run: Run, text: str, host: str = "") -> None:
 
 
 def grouped(run: Run) -> list[tuple[list[str], News]]:
-    """Return [(hosts in the play's order, news)] of what was not told yet, the same news once; it counts as told."""
+    """Return [(hosts, news)] of what was not told yet, the same news once; it counts as told.
+
+    Tasks stand in the order in which they ran, and the hosts of each in the play's.
+    """
+    place = {host: number for number, host in enumerate(run.hosts)}
+    tasks = list(dict.fromkeys((one.kind, one.task) for one in run.news))
     groups: dict[tuple[str, str, str], list[News]] = {}
-    for one in run.news:
+    for one in sorted(run.news, key=lambda news: (tasks.index((news.kind, news.task)), place.get(news.host, 0))):
         groups.setdefault((one.kind, one.task, one.key), []).append(one)
     run.news = []
-    place = {host: number for number, host in enumerate(run.hosts)}
-    order = {
-        key: sorted({one.host for one in group}, key=lambda host: place.get(host, 0)) for key, group in groups.items()
-    }
-    return [(order[key], group[0]) for key, group in groups.items()]
+    return [(list(dict.fromkeys(one.host for one in group)), group[0]) for group in groups.values()]

@@ -10,25 +10,27 @@ from typing import Any
 from . import remote
 from .lines import Line, column, row
 from .progress import cells_of
-from .state import Run, Work
+from .state import Run, Work, watched
 from .words import duration, group_of
 
 LONG = 3  # seconds after which a task is asked about
-AGAIN, SELDOM = 2, 20  # seconds between two questions to a host that answers, and to one that does not
+AGAIN, SELDOM = 2, 20  # seconds between two questions: to a host that answers, and at most to one that does not
+FORGOTTEN = 2  # answers that may be missing before old figures are shown no more
 AT_ONCE = 8
 
 
 class Asker:
     """Asks hosts that work for long how far they are, a few at a time and each in a thread of its own."""
 
-    def __init__(self, starting: Any) -> None:
-        """Begin with nobody asked; ``starting`` is the lock that Ansible forks under."""
-        self.starting, self.commands, self.next, self.asking = starting, {}, {}, set()
+    def __init__(self, starting: Any, again: float) -> None:
+        """Begin with nobody asked: ``starting`` is the lock that Ansible forks under, ``again`` a pause in seconds."""
+        self.again, self.starting, self.commands, self.next, self.asking = again, starting, {}, {}, set()
+        self.missed: dict[str, int] = {}
         self.before: dict[str, tuple[float, float]] = {}
 
     def look(self, play: Any, run: Run, guard: Any, now: float) -> None:
         """Begin to ask the hosts whose turn it is; the answers become the figures of their work."""
-        for host, work in run.working.items():
+        for host, work in [(host, run.working[host]) for host in watched(run)]:
             due = now - work.since >= LONG and now >= self.next.get(host, 0.0)
             if due and host in run.heard and host not in self.asking and len(self.asking) < AT_ONCE:
                 self.asking.add(host)
@@ -41,14 +43,15 @@ class Asker:
             if host not in self.commands:
                 self.commands[host] = remote.command_of(play, host)
             if self.commands[host]:
-                figures = remote.ask(self.commands[host], self.starting)
+                figures = remote.ask(self.commands[host], self.starting, work.command)
         except Exception:  # a view is no reason for an error
             self.commands.setdefault(host, [])
         now = time.monotonic()
         with guard:
             self.asking.discard(host)
-            self.next[host] = now + (SELDOM if figures is None else AGAIN)
-            if run.working.get(host) is work:
+            missed = self.missed[host] = self.missed.get(host, 0) + 1 if figures is None else 0
+            self.next[host] = now + min(SELDOM, self.again * 2**missed)
+            if run.working.get(host) is work and (figures is not None or missed > FORGOTTEN):
                 work.figures = self.rated(host, figures or {}, now)
 
     def rated(self, host: str, figures: dict[str, Any], now: float) -> dict[str, Any]:
