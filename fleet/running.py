@@ -108,6 +108,11 @@ def foreground() -> bool:
         os.close(descriptor)
 
 
+def forget(_status: dict[str, Any], runner_config: CommandConfig) -> None:
+    """Remove what ansible-runner has written of the environment; the playbook has not begun yet."""
+    (Path(runner_config.artifact_dir) / "command").unlink(missing_ok=True)
+
+
 def recap_of(path: Path) -> Recap:
     """Return Ansible's recap of a run, {host: {ok, changed, failures, unreachable, ...}}; empty when it has none."""
     try:
@@ -133,6 +138,6 @@ def run(arguments: list[str], events: Path | None) -> tuple[int, list[int], Reca
             envvars={**environment(events), "FLEET_RECAP": str(folder / "recap.json")},
         )
         config.prepare_run_command("ansible-playbook", cmdline_args=arguments)
-        runner = Runner(config=config, remove_partials=False)
+        runner = Runner(config=config, remove_partials=False, status_handler=forget)
         runner.run()
         return runner.rc, came, recap_of(folder / "recap.json")

@@ -1,6 +1,7 @@
 """A run by ``fleet``: exit status, record, what the next run learns, --retry, and no secret in what is kept."""
 
 import stat
+import subprocess
 
 import pytest
 
@@ -77,6 +78,19 @@ def test_no_secret_is_kept_and_nobody_else_can_read_what_is(place):
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (place.folder / "runs").rglob("*")}
     assert modes == {0o700, 0o600}
     assert stat.S_IMODE((place.folder / "runs").stat().st_mode) == 0o700
+
+
+def test_while_a_run_goes_on_no_file_of_it_has_the_environment(place, started):
+    before = {*running.MEMORY.glob("fleet-*")}
+    environment = {**place.environment, "API_KEY": KEY}
+    run = started(place.words("up", "-e", "nap=30"), cwd=place.folder, env=environment, stdout=subprocess.PIPE)
+    while b"Nap" not in run.stdout.readline():
+        assert run.poll() is None
+    folders = {*running.MEMORY.glob("fleet-*")} - before
+    assert folders
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
+    files = [path for folder in (*folders, place.folder) for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in files if KEY in path.read_text()] == []
 
 
 def test_nothing_of_ansible_runner_stays_behind(place):
