@@ -45,8 +45,8 @@ def command(name: str, variables: dict[str, Any], user: str, arguments: list[str
     login, port = user or variables.get("ansible_user"), variables.get("ansible_port")
     words += ["-l", str(login)] if login else []
     words += ["-p", str(port)] if port else []
-    if key := variables.get("ansible_ssh_private_key_file"):
-        words += ["-i", os.path.expanduser(str(key))]
+    if identity := variables.get("ansible_ssh_private_key_file"):
+        words += ["-i", os.path.expanduser(str(identity))]
     # ssh hands one text to the shell of the host.
     return [*words, str(variables.get("ansible_host") or name), shlex.join([PROGRAM, *arguments])]
 

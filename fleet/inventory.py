@@ -30,12 +30,12 @@ def configuration() -> str:
     return os.environ.get("ANSIBLE_CONFIG") or str(CLONE / "ansible.cfg")
 
 
-def setting(name: str) -> object:
-    """Return a setting of Ansible by environment and ansible.cfg, None where it has only its default."""
+def setting(name: str) -> list[str]:
+    """Return a setting of Ansible that is a list, by environment and ansible.cfg; empty where it has its default."""
     from ansible.config.manager import ConfigManager  # noqa: PLC0415  (completion must not wait for Ansible)
 
     value, origin = ConfigManager(configuration()).get_config_value_and_origin(name)
-    return None if origin == "default" else value
+    return [] if origin == "default" else [str(each) for each in value]
 
 
 def chosen(given: list[str]) -> list[str]:
@@ -45,7 +45,7 @@ def chosen(given: list[str]) -> list[str]:
     """
     named = given or [part for part in os.environ.get("FLEET_INVENTORY", "").split(os.pathsep) if part]
     if not named:
-        named = [str(source) for source in setting("DEFAULT_HOST_LIST") or []]
+        named = setting("DEFAULT_HOST_LIST")
     if not named:
         raise Unusable(
             "No inventory was named. Give -i inventory/NAME, set FLEET_INVENTORY, or set 'inventory' in ansible.cfg; "

@@ -35,8 +35,9 @@ def unreachable(recap: Recap) -> list[str]:
     return [host for host, counts in recap.items() if counts["unreachable"]]
 
 
-def closing(name: str, status: int, record: dict[str, Any], retry: bool) -> str:
-    """Return what to say at the end of a run; an empty text when the playbook has said all."""
+def closing(name: str, record: dict[str, Any], retry: bool) -> str:
+    """Return what to say at the end of a run, by its record; ``retry`` says whether to offer that option."""
+    status = record["exit"]
     if status == OK:
         return f"{name}: done in {duration(record['seconds'])}."
     if status in (INTERRUPTED, TERMINATED):

@@ -34,7 +34,7 @@ class Playbook(CommandConfig):
     def prepare_env(self, runner_mode: str = "pexpect") -> None:
         """Take the environment as it is given."""
         self.runner_mode = runner_mode
-        self.settings = {}
+        self.settings: dict[str, Any] = {}
         self.env = {**os.environ, **(self.envvars or {})}
         self.subprocess_timeout = None
         self.suppress_output_file = True
@@ -43,7 +43,7 @@ class Playbook(CommandConfig):
 
 def environment(events: Path | None) -> dict[str, str]:
     """Return what ansible-playbook gets besides the caller's environment."""
-    paths = [str(CALLBACKS), *(str(path) for path in setting("DEFAULT_CALLBACK_PLUGIN_PATH") or [])]
+    paths = [str(CALLBACKS), *setting("DEFAULT_CALLBACK_PLUGIN_PATH")]
     return {
         "ANSIBLE_CONFIG": configuration(),
         "ANSIBLE_CALLBACK_PLUGINS": ":".join(paths),
