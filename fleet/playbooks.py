@@ -88,7 +88,7 @@ def perform(name: str, command: Command, values: dict[str, Any]) -> int:
         record = begun(name, command, values, sources)
         if command.hosts_wanted and not values["limit"]:
             raise ValueError(f"'fleet {name}' works on one host; name it with --limit HOST.")
-        chosen = inventory.hosts_of(sources, values["limit"])
+        chosen = inventory.hosts_of(sources, values["limit"], values["vault_password_file"])
         earlier = records.known(record_folder())
         limit = values["limit"]
         if values.get("retry"):

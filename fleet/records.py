@@ -22,8 +22,8 @@ def begin(folder: Path, record: Record) -> Path:
     path = folder / f"{name}-{record['command']}-{os.getpid()}"
     path.mkdir(mode=0o700)
     save(path, record)
-    for old in sorted(folder.iterdir())[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    for old in sorted(folder.glob("*/run.json"))[:-KEPT]:
+        shutil.rmtree(old.parent, ignore_errors=True)
     return path
 
 

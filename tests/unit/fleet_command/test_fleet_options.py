@@ -145,6 +145,29 @@ def test_a_chat_goes_where_the_inventory_leads(tmp_path):
         chat.variables_of(sources, "ctl01")
 
 
+def test_what_the_vault_has_encrypted_is_read_with_the_password_s_file(tmp_path):
+    (tmp_path / "password").write_text("of-this-test\n")
+    (tmp_path / "hosts").write_text("[workers]\ngpu01\n")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text("ansible_user: ops\n")
+    vault = ["ansible-vault", "encrypt", "--vault-password-file", str(tmp_path / "password")]
+    subprocess.run([*vault, str(tmp_path / "group_vars" / "all.yml"), str(tmp_path / "hosts")], check=True)
+    sources, password = [str(tmp_path / "hosts")], str(tmp_path / "password")
+    assert [host.name for host in inventory.hosts_of(sources, "", password)] == ["gpu01"]
+    assert chat.variables_of(sources, "", password) == ("gpu01", {"ansible_user": "ops"})
+    with pytest.raises(inventory.Unusable):
+        chat.variables_of(sources, "")
+    with pytest.raises(inventory.Unusable, match="The inventory can not be used: .*vault"):
+        chat.variables_of(sources, "", str(tmp_path / "nosuch"))
+
+
+def test_an_inventory_that_ansible_can_not_read_is_told_with_ansible_s_own_reason(tmp_path, capsys):
+    (tmp_path / "hosts.yml").write_text("all: [\n")
+    with pytest.raises(inventory.Unusable, match="There is no host in"):
+        inventory.hosts_of([str(tmp_path / "hosts.yml")], "")
+    assert "Failed to parse" in capsys.readouterr().err
+
+
 def test_the_command_is_installed_from_the_lock_alone(tmp_path):
     """The Makefile's own line: uv, which the lock has, builds and links the project without a download."""
     environment = tmp_path / "env"
