@@ -1,6 +1,7 @@
 """Which inventory a run takes, and which hosts of it: what Ansible itself says, asked in this process."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -33,11 +34,17 @@ def configuration() -> str:
     return os.environ.get("ANSIBLE_CONFIG") or str(CLONE / "ansible.cfg")
 
 
-def setting(name: str) -> list[str]:
-    """Return a setting of Ansible, by environment and ansible.cfg, as texts; empty where it has its default."""
+@functools.lru_cache(maxsize=4)
+def manager_of(path: str) -> Any:
+    """Return Ansible's settings by an ansible.cfg; reading them takes a tenth of a second."""
     from ansible.config.manager import ConfigManager  # noqa: PLC0415  (completion must not wait for Ansible)
 
-    value, origin = ConfigManager(configuration()).get_config_value_and_origin(name)
+    return ConfigManager(path)
+
+
+def setting(name: str) -> list[str]:
+    """Return a setting of Ansible, by environment and ansible.cfg, as texts; empty where it has its default."""
+    value, origin = manager_of(configuration()).get_config_value_and_origin(name)
     if origin == "default" or not value:
         return []
     return [str(each) for each in value] if isinstance(value, list) else [str(value)]

@@ -138,7 +138,7 @@ def recorded(command: Command, record: dict[str, Any], words: list[str], earlier
             records.save(path, record)
     except OSError as error:
         trouble = error
-    say(closing(name, record, command.retry and record["check"] == ("--check" in command.always)))
+    say(closing(command, record))
     if trouble:
         say(f"There is no record of this run: {record_folder()} can not be written ({trouble.strerror}).")
     return int(record["exit"])

@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
-from fleet import chat, inventory, options
+from fleet import chat, cli, inventory, options
 from fleet.commands import COMMANDS
 from fleet.playbooks import arguments
-from testbed.paths import CLONE
+from testbed.paths import CLONE, IMPORTS
 
 GIVEN = {key: default for key, (_kind, default) in options.SHARED.items()}
 OPTIONS = [(name, option) for name, command in COMMANDS.items() for option in command.options]
@@ -166,6 +167,19 @@ def test_an_inventory_that_ansible_can_not_read_is_told_with_ansible_s_own_reaso
     with pytest.raises(inventory.Unusable, match="There is no host in"):
         inventory.hosts_of([str(tmp_path / "hosts.yml")], "")
     assert "Failed to parse" in capsys.readouterr().err
+
+
+def test_report_is_the_project_s_own_program_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    told = CliRunner().invoke(cli.app, ["report"])
+    assert (told.exit_code, "has no report yet" in told.stderr) == (1, True)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "__init__.py").write_text("")
+    (tmp_path / "report" / "__main__.py").write_text("import sys\nprint(sys.argv[1:])\nsys.exit(3)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{IMPORTS}"}
+    words = [sys.executable, "-m", "fleet", "report", "--help", "x"]
+    run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (3, "['--help', 'x']\n")
 
 
 def test_the_command_is_installed_from_the_lock_alone(tmp_path):

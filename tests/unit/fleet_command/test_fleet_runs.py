@@ -33,6 +33,13 @@ def test_the_exit_status_says_failed_unreachable_or_not_begun(place):
     assert [record["exit"] for record in place.records()] == [2, 4, 2, 1]
 
 
+def test_status_blames_no_host_and_offers_no_retry(place):
+    run = place.fleet("status", "-e", "bad=b")
+    assert run.returncode == 2
+    assert "status: not all is well, as said above" in run.stderr
+    assert place.fleet("status", "--retry").returncode == 1
+
+
 def test_retry_takes_what_failed_or_was_away_and_then_there_is_nothing_left(place):
     assert "no record" in place.fleet("up", "--retry").stderr
     assert "failed on b and no connection on c" in place.fleet("up", "-e", "bad=b away=c").stderr
