@@ -52,5 +52,7 @@ def closing(command: Command, record: dict[str, Any]) -> str:
     verbs = {"failed": "failed", "unreachable": "no connection"}
     parts = [f"{verb} on {several(record[key])}" for key, verb in verbs.items() if record[key]]
     ended = f"{name}: {' and '.join(parts) or 'stopped'} after {after}."
+    if record["stopped"]:
+        return f"{ended} That stopped the run on all hosts: run the same again when it is repaired."
     again = f" When that is repaired: 'fleet {name} --retry' takes only these hosts."
     return ended + (again if record["check"] == ("--check" in command.always) else "")

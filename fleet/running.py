@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -113,16 +114,31 @@ def forget(_status: dict[str, Any], runner_config: CommandConfig) -> None:
     (Path(runner_config.artifact_dir) / "command").unlink(missing_ok=True)
 
 
-def recap_of(path: Path) -> Recap:
-    """Return Ansible's recap of a run, {host: {ok, changed, failures, unreachable, ...}}; empty when it has none."""
+@dataclass(frozen=True)
+class Ended:
+    """How a playbook ended: ansible-playbook's exit status, the signals that came, and Ansible's recap.
+
+    ``recap`` is {host: {ok, changed, failures, unreachable, ...}}, empty when the playbook did not come to its end.
+    ``stopped`` says that a fault on one host has stopped the run on all of them.
+    """
+
+    code: int
+    signals: list[int]
+    recap: Recap
+    stopped: bool
+
+
+def recap_of(path: Path) -> tuple[Recap, bool]:
+    """Return the recap that ``callbacks/fleet_record.py`` has left, and whether the run was stopped on all hosts."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["hosts"])
-    except (OSError, ValueError, KeyError):
-        return {}
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}, False
+    return known["hosts"], known["stopped"]
 
 
-def run(arguments: list[str], events: Path | None) -> tuple[int, list[int], Recap]:
-    """Run ansible-playbook with arguments; return its exit status, the signals that came, and its recap.
+def run(arguments: list[str], events: Path | None) -> Ended:
+    """Run ansible-playbook with arguments; return how it ended.
 
     ``events`` is the file that keeps the events, None where none is kept.
     """
@@ -140,4 +156,4 @@ def run(arguments: list[str], events: Path | None) -> tuple[int, list[int], Reca
         config.prepare_run_command("ansible-playbook", cmdline_args=arguments)
         runner = Runner(config=config, remove_partials=False, status_handler=forget)
         runner.run()
-        return runner.rc, came, recap_of(folder / "recap.json")
+        return Ended(runner.rc, came, *recap_of(folder / "recap.json"))

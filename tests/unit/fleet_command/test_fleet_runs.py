@@ -60,6 +60,18 @@ def test_retry_within_a_limit_takes_only_hosts_of_both(place):
     assert place.records()[-1]["hosts"] == ["b"]
 
 
+@pytest.mark.parametrize("stops", [{"any_errors_fatal": True}, {"tasks": {"run_once": True}}])
+def test_retry_is_refused_where_a_fault_stopped_the_run_on_all_hosts(place, stops):
+    task = {"ansible.builtin.fail": {"msg": "it is broken"}, "when": "bad is defined", **stops.get("tasks", {})}
+    play = {"hosts": "all", "gather_facts": False, "any_errors_fatal": stops.get("any_errors_fatal", False)}
+    place.write("stops.yml", [{**play, "tasks": [task]}])
+    run = place.fleet("up", "-e", "bad=1", playbook="stops.yml")
+    assert "That stopped the run on all hosts: run the same again" in run.stderr
+    refused = place.fleet("up", "--retry", playbook="stops.yml")
+    assert refused.returncode == 1
+    assert "stopped the last 'fleet up' on all its hosts; run it without --retry" in refused.stderr
+
+
 def test_retry_does_not_guess_after_a_run_that_did_not_end(place):
     (place.folder / "broken.yml").write_text("- hosts: all\n  tasks: [no such thing")
     place.fleet("up", playbook="broken.yml")
