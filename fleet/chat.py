@@ -5,24 +5,24 @@ import shlex
 import shutil
 from typing import Any
 
-from fleet.inventory import Unusable
+from fleet.inventory import Unusable, reader
 
 PROGRAM = "fastchat-chat"
 OPTIONS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
 NAMED = ("ansible_connection", "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file")
 WANTED = OPTIONS + NAMED
+Variables = dict[str, Any]
 
 
-def variables_of(sources: list[str], limit: str) -> tuple[str, dict[str, Any]]:
+def variables_of(sources: list[str], limit: str, vault_file: str = "", ask: bool = False) -> tuple[str, Variables]:
     """Return the name and the final variables of the first worker that a limit leaves. Raises Unusable."""
     from ansible.errors import AnsibleError  # noqa: PLC0415  (completion must not wait for Ansible)
     from ansible.inventory.manager import InventoryManager  # noqa: PLC0415
-    from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.template import Templar  # noqa: PLC0415
     from ansible.vars.manager import VariableManager  # noqa: PLC0415
 
-    loader = DataLoader()
     try:
+        loader = reader(vault_file, ask)
         manager = InventoryManager(loader=loader, sources=sources)
         manager.subset(limit or None)
         workers = manager.list_hosts("workers") if "workers" in manager.groups else []
@@ -35,7 +35,7 @@ def variables_of(sources: list[str], limit: str) -> tuple[str, dict[str, Any]]:
         raise Unusable(f"The inventory can not be used: {error.message}") from error
 
 
-def command(name: str, variables: dict[str, Any], user: str, arguments: list[str], terminal: bool) -> list[str]:
+def command(name: str, variables: Variables, user: str, arguments: list[str], terminal: bool) -> list[str]:
     """Return the command line of a chat: ssh to the worker, or the program itself where the connection is local."""
     if variables.get("ansible_connection") == "local":
         return [PROGRAM, *arguments]
@@ -45,15 +45,16 @@ def command(name: str, variables: dict[str, Any], user: str, arguments: list[str
     login, port = user or variables.get("ansible_user"), variables.get("ansible_port")
     words += ["-l", str(login)] if login else []
     words += ["-p", str(port)] if port else []
-    if key := variables.get("ansible_ssh_private_key_file"):
-        words += ["-i", os.path.expanduser(str(key))]
+    if identity := variables.get("ansible_ssh_private_key_file"):
+        words += ["-i", os.path.expanduser(str(identity))]
     # ssh hands one text to the shell of the host.
     return [*words, str(variables.get("ansible_host") or name), shlex.join([PROGRAM, *arguments])]
 
 
-def begin(sources: list[str], limit: str, user: str, arguments: list[str]) -> None:
-    """Become the chat: this process is replaced. Raises Unusable."""
-    name, variables = variables_of(sources, limit)
+def begin(sources: list[str], options: dict[str, Any], arguments: list[str]) -> None:
+    """Become the chat: this process is replaced. ``options`` are those of SHARED that a chat has. Raises Unusable."""
+    user = options["user"]
+    name, variables = variables_of(sources, options["limit"], options["vault_password_file"], options["ask_vault_pass"])
     words = command(name, variables, user, arguments, os.isatty(0) and os.isatty(1))
     if not shutil.which(words[0]):
         raise Unusable(f"{words[0]} is not installed on this machine, so there is no way to chat on {name}.")

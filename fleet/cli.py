@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, Optional
 import typer
 
 from fleet.commands import COMMANDS, Command, Option
-from fleet.options import INVENTORY, LIMIT, RETRY, SHARED, USER, hosts_like
+from fleet.options import RETRY, SHARED, hosts_like
 from fleet.saying import say
 
 USAGE = 2  # typer's exit status for a wrong option
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+CHAT = ("inventory", "limit", "user", "ask_vault_pass", "vault_password_file")  # what a chat has of SHARED
 TYPES = {"flag": bool, "number": int, "text": str, "path": str, "host": str, "batches": str}
 
 app = typer.Typer(
@@ -36,28 +37,28 @@ def annotated(option: Option) -> Any:
     return Annotated[kind if kind is bool else Optional[kind], told]  # noqa: UP045  (a type that is made here)
 
 
-def function_of(name: str, command: Command) -> Callable[..., None]:
-    """Return the function of a command, with the signature that its options make."""
-
-    def function(**values: Any) -> None:
-        from fleet.playbooks import perform  # noqa: PLC0415  (help and completion must not wait for Ansible)
-
-        raise typer.Exit(perform(name, command, values))
-
-    wanted = {
-        option.variable: (annotated(option), False if option.kind == "flag" else None) for option in command.options
-    }
-    wanted |= {"retry": (RETRY, False)} if command.retry else {}
-    wanted |= SHARED
+def signed(function: Callable[..., None], wanted: dict[str, tuple[Any, Any]]) -> None:
+    """Give a function the signature that typer reads its options from: {name: (type, default)}."""
     parameters = [
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
         for key, (kind, default) in wanted.items()
     ]
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     function.__annotations__ = {key: kind for key, (kind, _default) in wanted.items()}
-    function.__doc__ = (
-        f"{command.help}\n\nWithout this command: ansible-playbook {command.playbook} {' '.join(command.always)}"
-    )
+
+
+def function_of(name: str, command: Command) -> Callable[..., None]:
+    """Return the function of a command, with its options."""
+
+    def function(**values: Any) -> None:
+        from fleet.playbooks import perform  # noqa: PLC0415  (help and completion must not wait for Ansible)
+
+        raise typer.Exit(perform(name, command, values))
+
+    by_hand = " ".join(["ansible-playbook", command.playbook, *command.always])
+    function.__doc__ = f"{command.help}\n\nWithout this command: {by_hand}"
+    wanted = {each.variable: (annotated(each), False if each.kind == "flag" else None) for each in command.options}
+    signed(function, {**wanted, **({"retry": (RETRY, False)} if command.retry else {}), **SHARED})
     return function
 
 
@@ -70,8 +71,7 @@ def commands_like(incomplete: str) -> list[str]:
     return [name for name in COMMANDS if name.startswith(incomplete)]
 
 
-@app.command(context_settings=PASSED_ON)
-def chat(ctx: typer.Context, inventory: INVENTORY = [], limit: LIMIT = "", user: USER = "") -> None:  # noqa: B006
+def chat(ctx: typer.Context, **values: Any) -> None:
     """Chat with the model on a worker; options that are not known here go to fastchat-chat.
 
     Without this command: ssh -t WORKER fastchat-chat
@@ -80,10 +80,14 @@ def chat(ctx: typer.Context, inventory: INVENTORY = [], limit: LIMIT = "", user:
     from fleet.inventory import Unusable, chosen  # noqa: PLC0415
 
     try:
-        chats.begin(chosen(inventory), limit, user, ctx.args)
+        chats.begin(chosen(values.pop("inventory")), values, ctx.args)
     except Unusable as error:
         say(str(error))
         raise typer.Exit(1) from error
+
+
+signed(chat, {"ctx": (typer.Context, inspect.Parameter.empty), **{key: SHARED[key] for key in CHAT}})
+app.command(context_settings=PASSED_ON)(chat)
 
 
 @app.command()

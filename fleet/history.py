@@ -26,7 +26,7 @@ WIDE = 200  # columns of a pipe, so that no line is cut there
 
 def end_of(record: Record) -> tuple[str, str]:
     """Return how a run ended, in words, and a colour."""
-    words, colour = ENDS.get(record.get("exit"), ("killed or running", "yellow"))
+    words, colour = ENDS.get(record.get("exit", -1), ("killed or running", "yellow"))
     hosts = sorted({*record.get("failed", []), *record.get("unreachable", [])})
     return (f"{words}: {several(hosts)}" if hosts else words), colour
 

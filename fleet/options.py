@@ -43,8 +43,6 @@ INVENTORY = _option(
     help="The inventory; else FLEET_INVENTORY, else that of ansible.cfg.",
     autocompletion=paths_like,
 )
-LIMIT = _option(str, "-l", "--limit", help="Only these hosts or groups.", autocompletion=hosts_like)
-USER = _option(str, "-u", "--user", help="The user to log in as.")
 RETRY = Annotated[
     bool, typer.Option("--retry", help="Only the hosts that failed or were not reached last time.", show_default=False)
 ]
@@ -52,7 +50,7 @@ RETRY = Annotated[
 # name: (type, default). A name is that of ansible-playbook's option, with _ for -.
 SHARED: dict[str, tuple[Any, Any]] = {
     "inventory": (INVENTORY, []),
-    "limit": (LIMIT, ""),
+    "limit": (_option(str, "-l", "--limit", help="Only these hosts or groups.", autocompletion=hosts_like), ""),
     "tags": (_option(str, "-t", "--tags", help="Only these phases.", autocompletion=tags_like), ""),
     "skip_tags": (_option(str, "--skip-tags", help="Not these phases.", autocompletion=tags_like), ""),
     "check": (_option(bool, "-C", "--check", help="Change nothing; show what would change."), False),
@@ -60,7 +58,7 @@ SHARED: dict[str, tuple[Any, Any]] = {
     "extra_vars": (_option(list[str], "-e", "--extra-vars", help="A variable, or @FILE for secrets."), []),
     "verbose": (_option(int, "-v", "--verbose", count=True, help="Show more, up to -vvvv."), 0),
     "forks": (_option(int, "-f", "--forks", min=1, help="How many hosts at the same time."), None),
-    "user": (USER, ""),
+    "user": (_option(str, "-u", "--user", help="The user to log in as."), ""),
     "private_key": (_option(str, "--private-key", help="The file of an ssh key."), ""),
     "ask_pass": (_option(bool, "-k", "--ask-pass", help="Ask for the password of ssh."), False),
     "ask_become_pass": (_option(bool, "-K", "--ask-become-pass", help="Ask for the password of sudo."), False),

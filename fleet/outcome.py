@@ -3,6 +3,7 @@
 import signal
 from typing import Any
 
+from fleet.commands import Command
 from fleet.saying import duration, several
 
 OK, WRONG, FAILED, UNREACHABLE, BUSY, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 5, 130, 143
@@ -35,22 +36,23 @@ def unreachable(recap: Recap) -> list[str]:
     return [host for host, counts in recap.items() if counts["unreachable"]]
 
 
-def closing(name: str, status: int, record: dict[str, Any], retry: bool) -> str:
-    """Return what to say at the end of a run; an empty text when the playbook has said all."""
+def closing(command: Command, record: dict[str, Any]) -> str:
+    """Return what to say at the end of a run of a command, by its record."""
+    name, status, after = record["command"], record["exit"], duration(record["seconds"])
     if status == OK:
-        return f"{name}: done in {duration(record['seconds'])}."
+        return f"{name}: done in {after}."
     if status in (INTERRUPTED, TERMINATED):
-        ended = f"{name}: interrupted after {duration(record['seconds'])}."
-        more = (
-            f"The fleet serves what it did. 'fleet {name}' goes on where this stopped; 'fleet status' shows the fleet."
-        )
-        return f"{ended} {more}" if record["changes"] else ended
+        more = f"'fleet {name}' goes on where this stopped; 'fleet status' shows the fleet."
+        stopped = f"{name}: interrupted after {after}."
+        return f"{stopped} The fleet serves what it did. {more}" if record["changes"] else stopped
     if status == WRONG:
         return f"{name}: ansible-playbook did not come to its end; its message above says why."
-    parts = [
-        f"{verb} on {several(record[key])}"
-        for key, verb in (("failed", "failed"), ("unreachable", "no connection"))
-        if record[key]
-    ]
-    ended = f"{name}: {' and '.join(parts) or 'stopped'} after {duration(record['seconds'])}."
-    return f"{ended} When that is repaired: 'fleet {name} --retry' takes only these hosts." if retry else ended
+    if not command.retry:
+        return f"{name}: not all is well, as said above ({after})."
+    verbs = {"failed": "failed", "unreachable": "no connection"}
+    parts = [f"{verb} on {several(record[key])}" for key, verb in verbs.items() if record[key]]
+    ended = f"{name}: {' and '.join(parts) or 'stopped'} after {after}."
+    if record["stopped"]:
+        return f"{ended} That stopped the run on all hosts: run the same again when it is repaired."
+    again = f" When that is repaired: 'fleet {name} --retry' takes only these hosts."
+    return ended + (again if record["check"] == ("--check" in command.always) else "")

@@ -12,7 +12,7 @@ from fleet.outcome import BUSY, FAILED, OK, UNREACHABLE, WRONG, closing, failed,
 from fleet.paths import CLONE
 from fleet.paths import locks as lock_folder
 from fleet.paths import records as record_folder
-from fleet.saying import duration, hosts, say
+from fleet.saying import duration, hosts, say, several
 
 STARTED: list[str] = []  # the commands that this process has started
 
@@ -62,7 +62,12 @@ def retried(record: dict[str, Any], earlier: list[dict[str, Any]]) -> list[str]:
         )
     if before.get("exit") not in (OK, FAILED, UNREACHABLE):
         raise ValueError(f"The last 'fleet {name}' did not come to its end; run it without --retry.")
-    return sorted({*before["failed"], *before["unreachable"]})
+    left = sorted({*before["failed"], *before["unreachable"]})
+    if before["stopped"]:
+        raise ValueError(
+            f"The fault on {several(left)} stopped the last 'fleet {name}' on all its hosts; run it without --retry."
+        )
+    return left
 
 
 def begun(name: str, command: Command, values: dict[str, Any], sources: list[str]) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def perform(name: str, command: Command, values: dict[str, Any]) -> int:
         record = begun(name, command, values, sources)
         if command.hosts_wanted and not values["limit"]:
             raise ValueError(f"'fleet {name}' works on one host; name it with --limit HOST.")
-        chosen = inventory.hosts_of(sources, values["limit"])
+        chosen = inventory.hosts_of(sources, values["limit"], values["vault_password_file"])
         earlier = records.known(record_folder())
         limit = values["limit"]
         if values.get("retry"):
@@ -125,20 +130,21 @@ def recorded(command: Command, record: dict[str, Any], words: list[str], earlier
     except OSError as error:
         trouble = error
     STARTED.append(name)
-    code, came, recap = running.run(words, path / "events.jsonl" if path else None)
+    ended = running.run(words, path / "events.jsonl" if path else None)
     record |= {
         "seconds": round(time.time() - record["started"], 1),
-        "exit": status_of(code, recap, came),
-        "failed": failed(recap),
-        "unreachable": unreachable(recap),
-        "changed": sum(counts["changed"] for counts in recap.values()),
+        "exit": status_of(ended.code, ended.recap, ended.signals),
+        "failed": failed(ended.recap),
+        "stopped": ended.stopped,
+        "unreachable": unreachable(ended.recap),
+        "changed": sum(counts["changed"] for counts in ended.recap.values()),
     }
     try:
         if path:
             records.save(path, record)
     except OSError as error:
         trouble = error
-    say(closing(name, record["exit"], record, command.retry))
+    say(closing(command, record))
     if trouble:
         say(f"There is no record of this run: {record_folder()} can not be written ({trouble.strerror}).")
     return int(record["exit"])

@@ -22,8 +22,8 @@ def begin(folder: Path, record: Record) -> Path:
     path = folder / f"{name}-{record['command']}-{os.getpid()}"
     path.mkdir(mode=0o700)
     save(path, record)
-    for old in sorted(folder.iterdir())[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    for old in sorted(folder.glob("*/run.json"))[:-KEPT]:
+        shutil.rmtree(old.parent, ignore_errors=True)
     return path
 
 
@@ -67,6 +67,6 @@ def usual(record: Record, earlier: list[Record]) -> float | None:
 
 
 def last(record: Record, earlier: list[Record]) -> Record | None:
-    """Return the last run of the same command over the same inventories, or None."""
-    same = (other for other in earlier if all(other[key] == record[key] for key in ("command", "inventories")))
-    return next(same, None)
+    """Return the last run of the same command, over the same inventories and in the same mode, or None."""
+    keys = ("command", "inventories", "check")
+    return next((other for other in earlier if all(other.get(key) == record[key] for key in keys)), None)

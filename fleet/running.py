@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Playbook(CommandConfig):
     def prepare_env(self, runner_mode: str = "pexpect") -> None:
         """Take the environment as it is given."""
         self.runner_mode = runner_mode
-        self.settings = {}
+        self.settings: dict[str, Any] = {}
         self.env = {**os.environ, **(self.envvars or {})}
         self.subprocess_timeout = None
         self.suppress_output_file = True
@@ -43,7 +44,7 @@ class Playbook(CommandConfig):
 
 def environment(events: Path | None) -> dict[str, str]:
     """Return what ansible-playbook gets besides the caller's environment."""
-    paths = [str(CALLBACKS), *(str(path) for path in setting("DEFAULT_CALLBACK_PLUGIN_PATH") or [])]
+    paths = [str(CALLBACKS), *setting("DEFAULT_CALLBACK_PLUGIN_PATH")]
     return {
         "ANSIBLE_CONFIG": configuration(),
         "ANSIBLE_CALLBACK_PLUGINS": ":".join(paths),
@@ -108,16 +109,36 @@ def foreground() -> bool:
         os.close(descriptor)
 
 
-def recap_of(path: Path) -> Recap:
-    """Return Ansible's recap of a run, {host: {ok, changed, failures, unreachable, ...}}; empty when it has none."""
+def forget(_status: dict[str, Any], runner_config: CommandConfig) -> None:
+    """Remove what ansible-runner has written of the environment; the playbook has not begun yet."""
+    (Path(runner_config.artifact_dir) / "command").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a playbook ended: ansible-playbook's exit status, the signals that came, and Ansible's recap.
+
+    ``recap`` is {host: {ok, changed, failures, unreachable, ...}}, empty when the playbook did not come to its end.
+    ``stopped`` says that a fault on one host has stopped the run on all of them.
+    """
+
+    code: int
+    signals: list[int]
+    recap: Recap
+    stopped: bool
+
+
+def recap_of(path: Path) -> tuple[Recap, bool]:
+    """Return the recap that ``callbacks/fleet_record.py`` has left, and whether the run was stopped on all hosts."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["hosts"])
-    except (OSError, ValueError, KeyError):
-        return {}
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}, False
+    return known["hosts"], known["stopped"]
 
 
-def run(arguments: list[str], events: Path | None) -> tuple[int, list[int], Recap]:
-    """Run ansible-playbook with arguments; return its exit status, the signals that came, and its recap.
+def run(arguments: list[str], events: Path | None) -> Ended:
+    """Run ansible-playbook with arguments; return how it ended.
 
     ``events`` is the file that keeps the events, None where none is kept.
     """
@@ -133,6 +154,6 @@ def run(arguments: list[str], events: Path | None) -> tuple[int, list[int], Reca
             envvars={**environment(events), "FLEET_RECAP": str(folder / "recap.json")},
         )
         config.prepare_run_command("ansible-playbook", cmdline_args=arguments)
-        runner = Runner(config=config, remove_partials=False)
+        runner = Runner(config=config, remove_partials=False, status_handler=forget)
         runner.run()
-        return runner.rc, came, recap_of(folder / "recap.json")
+        return Ended(runner.rc, came, *recap_of(folder / "recap.json"))

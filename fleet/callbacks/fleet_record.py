@@ -38,7 +38,7 @@ class CallbackModule(CallbackBase):
     def __init__(self, *arguments, **named):
         """Open the file that FLEET_EVENTS names."""
         super().__init__(*arguments, **named)
-        self.started = {}
+        self.started, self.fatal = {}, set()
         self.file = opened("FLEET_EVENTS")
 
     def note(self, event, **more):
@@ -58,7 +58,8 @@ class CallbackModule(CallbackBase):
         self.note(event, host=host, task=task.get_name(), seconds=seconds)
 
     def v2_playbook_on_play_start(self, play):
-        """Append that a play begins."""
+        """Append that a play begins; whatever failed before it has not stopped the run."""
+        self.fatal = set()
         self.note("play", name=play.get_name())
 
     def v2_runner_on_start(self, host, task):
@@ -72,14 +73,27 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result, ignore_errors=False):
         """Append a task that failed."""
         self.ended("ignored" if ignore_errors else "failed", result)
+        self.remember_fatal(result)
 
     def v2_runner_on_unreachable(self, result):
         """Append a host that was not reached."""
         self.ended("unreachable", result)
+        self.remember_fatal(result)
+
+    def remember_fatal(self, result):
+        """Remember a host whose fault stops the run on all hosts, unless the fault is ignored or rescued."""
+        if result._task.any_errors_fatal or result._task.run_once:
+            self.fatal.add(result._host.get_name())
 
     def v2_playbook_on_stats(self, stats):
-        """Append the recap, {host: {ok, changed, failures, unreachable, ...}}, and leave it where FLEET_RECAP says."""
+        """Append the recap, {host: {ok, changed, failures, unreachable, ...}}, and leave it where FLEET_RECAP says.
+
+        ``stopped`` says that a fault on one host has stopped the run on all of them.
+        """
         recap = {host: stats.summarize(host) for host in sorted(stats.processed)}
-        self.note("recap", hosts=recap)
+        stopped = any(
+            counts["failures"] or counts["unreachable"] for host, counts in recap.items() if host in self.fatal
+        )
+        self.note("recap", hosts=recap, stopped=stopped)
         self.file = opened("FLEET_RECAP")
-        self.note("recap", hosts=recap)
+        self.note("recap", hosts=recap, stopped=stopped)

@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
-from fleet import chat, inventory, options
+from fleet import chat, cli, inventory, options
 from fleet.commands import COMMANDS
 from fleet.playbooks import arguments
-from testbed.paths import CLONE
+from testbed.paths import CLONE, IMPORTS
 
 GIVEN = {key: default for key, (_kind, default) in options.SHARED.items()}
 OPTIONS = [(name, option) for name, command in COMMANDS.items() for option in command.options]
@@ -143,6 +144,42 @@ def test_a_chat_goes_where_the_inventory_leads(tmp_path):
     assert words == ["ssh", "-q", "-F", f"{tmp_path}/ssh_config", "-l", "me", "gpu02", "fastchat-chat"]
     with pytest.raises(inventory.Unusable, match="--limit ctl01 leaves no worker"):
         chat.variables_of(sources, "ctl01")
+
+
+def test_what_the_vault_has_encrypted_is_read_with_the_password_s_file(tmp_path):
+    (tmp_path / "password").write_text("of-this-test\n")
+    (tmp_path / "hosts").write_text("[workers]\ngpu01\n")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text("ansible_user: ops\n")
+    vault = ["ansible-vault", "encrypt", "--vault-password-file", str(tmp_path / "password")]
+    subprocess.run([*vault, str(tmp_path / "group_vars" / "all.yml"), str(tmp_path / "hosts")], check=True)
+    sources, password = [str(tmp_path / "hosts")], str(tmp_path / "password")
+    assert [host.name for host in inventory.hosts_of(sources, "", password)] == ["gpu01"]
+    assert chat.variables_of(sources, "", password) == ("gpu01", {"ansible_user": "ops"})
+    with pytest.raises(inventory.Unusable):
+        chat.variables_of(sources, "")
+    with pytest.raises(inventory.Unusable, match="The inventory can not be used: .*vault"):
+        chat.variables_of(sources, "", str(tmp_path / "nosuch"))
+
+
+def test_an_inventory_that_ansible_can_not_read_is_told_with_ansible_s_own_reason(tmp_path, capsys):
+    (tmp_path / "hosts.yml").write_text("all: [\n")
+    with pytest.raises(inventory.Unusable, match="There is no host in"):
+        inventory.hosts_of([str(tmp_path / "hosts.yml")], "")
+    assert "Failed to parse" in capsys.readouterr().err
+
+
+def test_report_is_the_project_s_own_program_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    told = CliRunner().invoke(cli.app, ["report"])
+    assert (told.exit_code, "has no report yet" in told.stderr) == (1, True)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "__init__.py").write_text("")
+    (tmp_path / "report" / "__main__.py").write_text("import sys\nprint(sys.argv[1:])\nsys.exit(3)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{IMPORTS}"}
+    words = [sys.executable, "-m", "fleet", "report", "--help", "x"]
+    run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (3, "['--help', 'x']\n")
 
 
 def test_the_command_is_installed_from_the_lock_alone(tmp_path):

@@ -1,6 +1,7 @@
 """A run by ``fleet``: exit status, record, what the next run learns, --retry, and no secret in what is kept."""
 
 import stat
+import subprocess
 
 import pytest
 
@@ -32,6 +33,13 @@ def test_the_exit_status_says_failed_unreachable_or_not_begun(place):
     assert [record["exit"] for record in place.records()] == [2, 4, 2, 1]
 
 
+def test_status_blames_no_host_and_offers_no_retry(place):
+    run = place.fleet("status", "-e", "bad=b")
+    assert run.returncode == 2
+    assert "status: not all is well, as said above" in run.stderr
+    assert place.fleet("status", "--retry").returncode == 1
+
+
 def test_retry_takes_what_failed_or_was_away_and_then_there_is_nothing_left(place):
     assert "no record" in place.fleet("up", "--retry").stderr
     assert "failed on b and no connection on c" in place.fleet("up", "-e", "bad=b away=c").stderr
@@ -50,6 +58,18 @@ def test_retry_within_a_limit_takes_only_hosts_of_both(place):
     place.fleet("up", "-e", "bad=a,b")
     assert place.fleet("up", "--retry", "--limit", "b,c").returncode == 0
     assert place.records()[-1]["hosts"] == ["b"]
+
+
+@pytest.mark.parametrize("stops", [{"any_errors_fatal": True}, {"tasks": {"run_once": True}}])
+def test_retry_is_refused_where_a_fault_stopped_the_run_on_all_hosts(place, stops):
+    task = {"ansible.builtin.fail": {"msg": "it is broken"}, "when": "bad is defined", **stops.get("tasks", {})}
+    play = {"hosts": "all", "gather_facts": False, "any_errors_fatal": stops.get("any_errors_fatal", False)}
+    place.write("stops.yml", [{**play, "tasks": [task]}])
+    run = place.fleet("up", "-e", "bad=1", playbook="stops.yml")
+    assert "That stopped the run on all hosts: run the same again" in run.stderr
+    refused = place.fleet("up", "--retry", playbook="stops.yml")
+    assert refused.returncode == 1
+    assert "stopped the last 'fleet up' on all its hosts; run it without --retry" in refused.stderr
 
 
 def test_retry_does_not_guess_after_a_run_that_did_not_end(place):
@@ -77,6 +97,19 @@ def test_no_secret_is_kept_and_nobody_else_can_read_what_is(place):
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (place.folder / "runs").rglob("*")}
     assert modes == {0o700, 0o600}
     assert stat.S_IMODE((place.folder / "runs").stat().st_mode) == 0o700
+
+
+def test_while_a_run_goes_on_no_file_of_it_has_the_environment(place, started):
+    before = {*running.MEMORY.glob("fleet-*")}
+    environment = {**place.environment, "API_KEY": KEY}
+    run = started(place.words("up", "-e", "nap=30"), cwd=place.folder, env=environment, stdout=subprocess.PIPE)
+    while b"Nap" not in run.stdout.readline():
+        assert run.poll() is None
+    folders = {*running.MEMORY.glob("fleet-*")} - before
+    assert folders
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
+    files = [path for folder in (*folders, place.folder) for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in files if KEY in path.read_text()] == []
 
 
 def test_nothing_of_ansible_runner_stays_behind(place):
