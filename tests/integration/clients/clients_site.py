@@ -52,9 +52,18 @@ class Site:
         trusted = {"SSL_CERT_FILE": str(self.certificate), "NODE_EXTRA_CA_CERTS": str(self.certificate)}
         return {**kept, **trusted, "OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": self.key()}
 
+    def wait_until_free(self):
+        """Wait until no slot of the worker is taken."""
+        code = f"import urllib.request as web; print(web.urlopen('{WORKER}/worker_get_status', b'').read().decode())"
+        until = time.monotonic() + 60
+        while taken := json.loads(self.on("ctl01", "python3", "-c", code))["queue_length"]:
+            assert time.monotonic() < until, f"{taken} slots are lost"
+            time.sleep(0.5)
+
     @contextlib.contextmanager
     def watched(self, more=4):
         """Watch the worker's slots meanwhile and some seconds more; yields a list of [time, taken] for afterwards."""
+        self.wait_until_free()
         script = (HERE / "watch.py").read_text()
         command = self.command("ctl01", "python3", "-c", script, WORKER, str(more))
         watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -166,12 +175,3 @@ def wait_until_served(client):
     while (said := client.chat(max_tokens=2)).get("error"):
         assert time.monotonic() < until, said
         time.sleep(1)
-
-
-def wait_until_free(site):
-    """Wait until no slot of the worker is taken."""
-    code = f"import urllib.request as web; print(web.urlopen('{WORKER}/worker_get_status', b'').read().decode())"
-    until = time.monotonic() + 30
-    while taken := json.loads(site.on("ctl01", "python3", "-c", code))["queue_length"]:
-        assert time.monotonic() < until, f"{taken} slots are lost"
-        time.sleep(0.5)

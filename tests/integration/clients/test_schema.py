@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from clients_site import HERE, MODEL, STATE, wait_until_free
+from clients_site import HERE, MODEL, STATE
 
 from testbed import environment
 
@@ -53,4 +53,4 @@ def test_the_gateway_does_what_the_schema_says(site):
     assert done.returncode == 0, said[-20000:]
     assert site.key() not in done.stdout
     assert int(re.search(r"(\d+) generated", done.stdout)[1]) > 500, done.stdout[-2000:]
-    wait_until_free(site)
+    site.wait_until_free()
