@@ -20,8 +20,8 @@ from testbed.paths import CLONE, LOCKS, digest_of
 RECORD = LOCKS / "inputs.yml"
 
 # Locks of our own that are resolved for the hosts' Python: the hub, the tests of engine, fetch engine and security, the
-# peer of bench/run.py, and what hosts need that pull.
-BESIDE_CPU = ("testbed", "engine", "lfs-test", "security", "pyinfra", "pull")
+# peers and settings of bench/run*.py, and what hosts need that pull.
+BESIDE_CPU = ("testbed", "engine", "lfs-test", "security", "pyinfra", "pull", "mitogen")
 
 
 @dataclass
