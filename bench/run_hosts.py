@@ -46,8 +46,8 @@ def room_for(size: int, name: str) -> str:
 
 
 def image_of(name: str) -> str:
-    """Return the name of the image of a fleet's worker."""
-    return f"localhost/fastchat-fleet-host:{fleet.prefix(name)}-gpu01"
+    """Return the name of the image of a fleet's worker; not one of images.py's, which any clone may remove."""
+    return f"localhost/fastchat-fleet-bench:{fleet.prefix(name)}-gpu01"
 
 
 def has_image(name: str) -> bool:
@@ -93,7 +93,7 @@ def start_copy(name: str, host: str, image: str) -> None:
         "--label", f"fastchat-fleet={fleet.prefix(name)}",
         "--network", fleet.prefix(name), "--network-alias", host, "--ip", address,
         "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN", "--security-opt", "label=disable",
-        *fleet.limits(), *volumes, "--publish", "127.0.0.1::22", image, "/sbin/init",
+        *fleet.limits(), *volumes, "--publish", "127.0.0.1::22", "--pull=never", image, "/sbin/init",
     )  # fmt: skip
     # Its services first start with another host's settings, so that it may not have booted without a fault.
     fleet.podman("exec", container, "sh", "-c", "systemctl is-system-running --wait || true")

@@ -3,8 +3,8 @@
     export PYTHONPATH=$PWD:$PWD/collections
     python -m testbed up demo && python bench/run_settings.py --repeat 3
 
-The play gathers facts, runs one module twenty times, copies a file of ten lines and asks another host once. Only names
-of groups are read from the inventory. The time on the wall and the processor's time on the control node (with its ssh
+The play gathers facts, runs one module twenty times, copies a file of ten lines and asks another host once; a second play
+gathers facts again. Only names of groups are read from the inventory. The time on the wall and the processor's time on the control node (with its ssh
 clients) are both given, each against the project's own ansible.cfg in the same round.
 """
 
@@ -40,6 +40,10 @@ PLAY = """
       ansible.builtin.command: {argv: ["true"]}
       run_once: true
       changed_when: false
+- name: Settings | A second play
+  hosts: controllers:workers
+  become: true
+  tasks: []
 """
 OURS = "as ansible.cfg has it"
 SSH = "-o ControlMaster=auto"
@@ -61,6 +65,7 @@ def settings() -> dict[str, dict[str, str]]:
         "without ControlPersist": {"ANSIBLE_SSH_ARGS": "-o ControlMaster=no"},
         "cipher aes128-gcm": {"ANSIBLE_SSH_ARGS": f"{SSH} -o ControlPersist=60s -o Ciphers=aes128-gcm@openssh.com"},
         "facts: smallest subset": {"ANSIBLE_GATHER_SUBSET": "min", "ANSIBLE_GATHERING": "implicit"},
+        "facts: smart, kept in memory": {"ANSIBLE_GATHERING": "smart", "ANSIBLE_CACHE_PLUGIN": "memory"},
         "facts: none": {"ANSIBLE_GATHERING": "explicit"},
         "poll interval 0.01 s": {"ANSIBLE_INTERNAL_POLL_INTERVAL": "0.01"},
         "mitogen 0.3.54": mitogen,
