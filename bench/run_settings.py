@@ -3,9 +3,10 @@
     export PYTHONPATH=$PWD:$PWD/collections
     python -m testbed up demo && python bench/run_settings.py --repeat 3
 
-The play gathers facts, runs one module twenty times, copies a file of ten lines and asks another host once; a second play
-gathers facts again. Only names of groups are read from the inventory. The time on the wall and the processor's time on the control node (with its ssh
-clients) are both given, each against the project's own ansible.cfg in the same round.
+The play gathers facts, runs one module twenty times, copies a file of ten lines and asks another host once; a second
+play gathers facts again. Only names of groups are read from the inventory. The time on the wall and the processor's
+time on the control node (with its ssh clients) are both given, each against the project's own ansible.cfg in the same
+round.
 """
 
 import argparse
