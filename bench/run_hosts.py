@@ -16,7 +16,7 @@ from testbed.containers import fleet, layouts
 from testbed.paths import CLONE, STATE
 
 FIRST_ADDRESS = 150  # the last byte of the first copy's address; the demo's names are all below
-WORKER_MB = 700  # memory that a worker's host takes with the demo's model, the page cache of its image aside
+WORKER_MB = 1050  # of a worker's host with the demo's model: 910 of its process alone, measured
 SPARE_MB = 1500
 
 
@@ -45,23 +45,33 @@ def room_for(size: int, name: str) -> str:
     return f"{size} hosts: {free} MiB of memory are available, wanted {wanted} for {len(missing)} more hosts."
 
 
+def image_of(name: str) -> str:
+    """Return the name of the image of a fleet's worker; not one of images.py's, which any clone may remove."""
+    return f"localhost/fastchat-fleet-bench:{fleet.prefix(name)}-gpu01"
+
+
+def has_image(name: str) -> bool:
+    """Return whether the fleet's worker was made an image of."""
+    return subprocess.run(["podman", "image", "exists", image_of(name)], check=False).returncode == 0
+
+
+def make_image(name: str) -> None:
+    """Make an image of the finished worker; what serves while it is copied could leave half-written files in it."""
+    template = f"{fleet.prefix(name)}-gpu01"
+    units = ["fastchat-firewall", "fastchat-worker@0", "fastchat-probe"]
+    fleet.podman("exec", template, "systemctl", "stop", *units)
+    fleet.podman("exec", template, "rm", "-f", "/etc/ssh/.own")
+    fleet.podman("commit", "--quiet", template, image_of(name))
+    fleet.podman("exec", template, "touch", "/etc/ssh/.own")
+    fleet.podman("exec", template, "systemctl", "start", *units)
+
+
 def bring_up(name: str, size: int) -> None:
-    """Bring up the hosts of a fleet of some size, keep what runs already, and write the fleet's ssh_config."""
-    if not (STATE / name / "ssh_config").exists():
-        layouts.bring_up(name)
-    image = f"localhost/fastchat-fleet-host:{fleet.prefix(name)}-gpu01"
-    if subprocess.run(["podman", "image", "exists", image], check=False).returncode:
-        # What serves while it is copied could leave half-written files in the image.
-        template = f"{fleet.prefix(name)}-gpu01"
-        fleet.podman("exec", template, "systemctl", "stop", "fastchat-*")
-        fleet.podman("exec", template, "rm", "-f", "/etc/ssh/.own")
-        fleet.podman("commit", "--quiet", template, image)
-        fleet.podman("exec", template, "touch", "/etc/ssh/.own")
-        fleet.podman("exec", template, "systemctl", "start", "fastchat-firewall", "fastchat-worker@0", "fastchat-probe")
+    """Start the copies that a fleet of some size needs beside the demo's hosts; what runs already stays as it is."""
     layout = layouts.layout_of("demo")["hosts"]
     for host in names_of(size):
         if host not in layout:
-            start_copy(name, host, image)
+            start_copy(name, host, image_of(name))
 
 
 def last_byte(host: str) -> int:
@@ -83,7 +93,7 @@ def start_copy(name: str, host: str, image: str) -> None:
         "--label", f"fastchat-fleet={fleet.prefix(name)}",
         "--network", fleet.prefix(name), "--network-alias", host, "--ip", address,
         "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN", "--security-opt", "label=disable",
-        *fleet.limits(), *volumes, "--publish", "127.0.0.1::22", image, "/sbin/init",
+        *fleet.limits(), *volumes, "--publish", "127.0.0.1::22", "--pull=never", image, "/sbin/init",
     )  # fmt: skip
     # Its services first start with another host's settings, so that it may not have booted without a fault.
     fleet.podman("exec", container, "sh", "-c", "systemctl is-system-running --wait || true")
@@ -142,7 +152,7 @@ def checkout_of(commit: str) -> Path:
 def take_down(name: str) -> None:
     """Remove a fleet, the image of its worker and the worktrees."""
     fleet.down(name)
-    fleet.podman("rmi", "--force", f"localhost/fastchat-fleet-host:{fleet.prefix(name)}-gpu01", check=False)
+    fleet.podman("rmi", "--force", image_of(name), check=False)
     for folder in (STATE / "checkouts").glob("*"):
         command = ["git", "-C", str(CLONE), "worktree", "remove", "--force", str(folder)]
         subprocess.run(command, check=False)

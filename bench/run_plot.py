@@ -17,6 +17,11 @@ def phases_of(runs: list[dict]) -> list[str]:
     return sorted(names, key=lambda name: name == "Start and end")
 
 
+def called(contender: str) -> str:
+    """Return how a contender is called in tables and in the plot."""
+    return "this commit" if contender == "." else contender
+
+
 def bars(runs: list[dict]) -> list[tuple[str, dict[str, float]]]:
     """Return [(label, {phase: median seconds})]; pyinfra knows no phases and has the whole run as one."""
     found = []
@@ -28,8 +33,7 @@ def bars(runs: list[dict]) -> list[tuple[str, dict[str, float]]]:
         ]
         names = dict.fromkeys(phase for phases in own for phase in phases)
         middle = {name: statistics.median(phases.get(name, 0) for phases in own) for name in names}
-        label = "this commit" if contender == "." else contender
-        found.append((f"{size} host{'s' if size > 1 else ''}, {label}", middle))
+        found.append((f"{size} host{'s' if size > 1 else ''}, {called(contender)}", middle))
     return found
 
 

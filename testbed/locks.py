@@ -20,8 +20,8 @@ from testbed.paths import CLONE, LOCKS, digest_of
 RECORD = LOCKS / "inputs.yml"
 
 # Locks of our own that are resolved for the hosts' Python: the hub, the tests of engine, fetch engine, security and
-# clients, the peer of bench/run.py, and what hosts need that pull.
-BESIDE_CPU = ("testbed", "engine", "lfs-test", "security", "clients", "clients-openai1", "pyinfra", "pull")
+# clients, the peers and settings of bench/run*.py, and what hosts need that pull.
+BESIDE_CPU = ("testbed", "engine", "lfs-test", "security", "clients", "clients-openai1", "pyinfra", "mitogen", "pull")
 
 
 @dataclass

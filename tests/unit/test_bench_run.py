@@ -37,10 +37,16 @@ RECORD = {
 def test_the_table_says_seconds_ratio_generation_and_round_trips():
     lines = run.tables(RECORD)
     assert "| 3 | 7a009b2 | 80 | 9 | 6.67 | 95 | 1 |" in lines
-    assert "| 3 | . | 12 (10 - 14) | 9 (9 - 9) | 1.00 | 41 | 1 (1 - 1) |" in lines
+    assert "| 3 | this commit | 12 (10 - 14) | 9 (9 - 9) | 1.00 | 41 | 1 (1 - 1) |" in lines
     assert "| 3 | pyinfra | 12 | - | 1.00 | - | 1 |" in lines
     assert "| 3 hosts, this commit | 3.0 | 8.4 | 0.6 |" in lines
     assert lines[-1].startswith("Not measured: 10 hosts: 900 MiB")
+
+
+def test_only_verify_generates():
+    steps = [{"phase": phase, "task": "Ask | Ask through the API", "seconds": 1} for phase in ("Preflight", "Verify")]
+    assert run.generating(steps) == steps[1:]
+    assert run.generating([{"phase": "Verify", "task": "Verdict | Say it", "seconds": 1}]) == []
 
 
 def test_the_plot_has_a_bar_for_each_contender_and_a_piece_for_each_phase(tmp_path):
