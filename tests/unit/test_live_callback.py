@@ -144,7 +144,7 @@ def expected(folder: Path) -> list[str]:
         "  gpu01          Say it",
         "    The fleet serves.",
         "    It says: Paris.",
-        "  all 3 hosts    Try it: this failed; what is done about it follows.",
+        "  all 3 hosts    Try it: this failed; what is done about it follows. Its command ended with status 1: false",
         "  all 3 hosts    undone",
         "  gpu02          Failed: Judge",
         f"                 {REASON}",
