@@ -269,7 +269,7 @@ class CallbackModule(CallbackBase):
             self._handle_exception(result._result)
         told = watch.handled(result._task, ignore_errors)
         if told and not self._display.verbosity:
-            self.keep("handled", host, task, told)
+            self.keep("handled", host, task, f"{told} {lines.shortly(watch.failures(result._result))}".strip())
             return
         if not told:
             self.run.failed.append(host)

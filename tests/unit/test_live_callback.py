@@ -21,6 +21,7 @@ from testbed.paths import CLONE
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 REASON = "The worker did not answer within 60 s; wanted an answer. Look at its journal, then run this again."
 VERDICT = "The fleet serves.\nIt says: Paris."
+PATHS = f"{CLONE}:{CLONE / 'collections'}"
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -87,11 +88,14 @@ def piped(folder: Path, *arguments: str, **variables: str) -> tuple[int, str, st
 
 def on_terminal(folder: Path, columns: int, *arguments: str, **variables: str) -> tuple[int, str]:
     """Return (status, all bytes as text) of a run on a terminal of that width."""
+    return shown(command(folder, *arguments), columns, **variables)
+
+
+def shown(words: list[str], columns: int, **variables: str) -> tuple[int, str]:
+    """Return (status, all bytes as text) of a program on a terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    run = subprocess.Popen(
-        command(folder, *arguments), stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**variables)
-    )
+    run = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**variables))
     os.close(theirs)
     said = b""
     while True:
@@ -140,7 +144,7 @@ def expected(folder: Path) -> list[str]:
         "  gpu01          Say it",
         "    The fleet serves.",
         "    It says: Paris.",
-        "  all 3 hosts    Try it: this failed; what is done about it follows.",
+        "  all 3 hosts    Try it: this failed; what is done about it follows. Its command ended with status 1: false",
         "  all 3 hosts    undone",
         "  gpu02          Failed: Judge",
         f"                 {REASON}",
@@ -252,3 +256,30 @@ def test_a_view_that_can_not_be_made_is_one_warning_and_the_run_goes_on(site, tm
     assert status == 2, errors
     assert said.count("planted") == 1 and "changed=1   failed=1" in said and REASON in said, said
     assert (site / "changed-gpu03").read_text() == "new\n"
+
+
+def test_a_control_node_without_rich_gets_lines_on_a_terminal_too(site, tmp_path):
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").write_text("raise ImportError('rich is not here')\n")
+    status, said = on_terminal(site, 120, PYTHONPATH=str(tmp_path))
+    assert status == 2 and "Take long" not in said and "rich" not in said
+    assert "changed=1" in said and "The fleet serves." in said
+
+
+def test_ansible_runner_lets_it_draw_on_the_operator_s_terminal(site, tmp_path):
+    script = tmp_path / "as_the_demo_does.py"
+    script.write_text(
+        "import ansible_runner, sys\n"
+        "from testbed.containers import runs\n"
+        "options = {}\n"
+        "envvars = runs.view(options)\n"
+        "found = ansible_runner.run(private_data_dir=sys.argv[1], project_dir=sys.argv[2], playbook='site.yml',\n"
+        "    inventory=sys.argv[2] + '/hosts.yml', envvars=envvars, **options)\n"
+        "print('EVENTS', len(runs.changed(found)), runs.messages(found, 'Verdict | Say it'))\n"
+    )
+    command(site)  # removes what a run before wrote
+    status, said = shown([sys.executable, str(script), str(tmp_path), str(site)], 120, PYTHONPATH=PATHS)
+    stays = settled(said)
+    assert status == 0, said
+    assert "Take long" in CODES.sub("", said) and "Take long" not in "".join(stays)
+    assert stays.count("Result") == 1 and f"EVENTS 3 {{'gpu01': {VERDICT!r}}}" in stays

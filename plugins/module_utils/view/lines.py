@@ -134,6 +134,15 @@ def said_by(result: Mapping[str, Any]) -> tuple[str, list[tuple[str, list[str]]]
     return message or "The task gives no reason.", spoken(result, message)
 
 
+def shortly(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return why results failed, in one line: the message of each, and the last line that its program wrote."""
+    told = []
+    for result in results:
+        message, others = said_by(result)
+        told.append(" ".join([message, *(said[-1].strip() for _label, said in others[:1])]))
+    return textwrap.shorten(" ".join(dict.fromkeys(told)), 400)
+
+
 def spoken(result: Mapping[str, Any], message: str, last: int = 12) -> list[tuple[str, list[str]]]:
     """Return [(label, last lines)] of what a failed result brings along and its message does not say already."""
     found = []
