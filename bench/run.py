@@ -19,10 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import run_hosts
-import run_peer
-import run_plot
-
+from bench import run_hosts, run_peer, run_plot
 from testbed import round_trips
 from testbed.containers import layouts
 from testbed.paths import CLONE, STATE

@@ -229,12 +229,14 @@ class CallbackModule(CallbackBase):
         """Keep a change until its task has ended; print what a debug task says, and with -v everything."""
         host, task = self.ended_by(result)
         found = result._result
-        if self._run_is_verbose(result) and result._task.action not in DEBUG:
+        # What always speaks, such as the success of an assertion, speaks to the operator and not to who looks for a fault.
+        speaks = result._task.action in DEBUG or (not self._display.verbosity and found.get("_ansible_verbose_always"))
+        if not speaks and self._run_is_verbose(result):
             word = "changed" if found.get("changed") else "ok"
             self._clean_results(found, result._task.action)
             self.say([[(f"  {host}   {word}: {task} => {self._dump_results(found)}", "quiet")]])
             self.say(lines.diff_lines("\n".join(self.diffs.pop(host, [])), everything=True))
-        elif result._task.action in DEBUG:
+        elif speaks:
             self.say_message(host, task, result)
         elif found.get("changed"):
             names = names_of(found, self.labels.pop(host, []))
@@ -321,8 +323,9 @@ class CallbackModule(CallbackBase):
 
     @calmly
     def v2_playbook_on_no_hosts_matched(self):
-        """Say so."""
-        self.say([[("  No host of the inventory belongs to this play.", "quiet")]])
+        """Say so where details are asked for; most fleets have no builder and no mirror."""
+        if self._display.verbosity:
+            self.say([[("  No host of the inventory belongs to this play.", "quiet")]])
 
     @calmly
     def v2_playbook_on_no_hosts_remaining(self):

@@ -1,17 +1,12 @@
 """The tables and the plot of bench/run.py, over made-up measurements; its fleets of N hosts."""
 
-import sys
 from xml.etree import ElementTree
 
 import pytest
 import yaml
 
+from bench import run, run_hosts, run_plot
 from testbed.paths import CLONE
-
-sys.path.insert(0, str(CLONE / "bench"))
-import run
-import run_hosts
-import run_plot
 
 
 def one(size, contender, seconds, **more):
