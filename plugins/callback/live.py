@@ -229,7 +229,7 @@ class CallbackModule(CallbackBase):
         """Keep a change until its task has ended; print what a debug task says, and with -v everything."""
         host, task = self.ended_by(result)
         found = result._result
-        # What always speaks, such as the success of an assertion, speaks to the operator and not to who looks for a fault.
+        # What always speaks, such as the success of an assertion, speaks to the operator.
         speaks = result._task.action in DEBUG or (not self._display.verbosity and found.get("_ansible_verbose_always"))
         if not speaks and self._run_is_verbose(result):
             word = "changed" if found.get("changed") else "ok"
