@@ -3,6 +3,7 @@
 import inspect
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -133,6 +134,8 @@ def open_streams() -> None:
 def main() -> None:
     """Run the command; a wrong option ends with status 1, because 2 says that a host failed."""
     open_streams()
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # before and after a run Ctrl-C just ends this process
     try:
         app()
     except SystemExit as end:

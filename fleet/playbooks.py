@@ -63,7 +63,7 @@ def retried(record: dict[str, Any], earlier: list[dict[str, Any]]) -> list[str]:
     if before.get("exit") not in (OK, FAILED, UNREACHABLE):
         raise ValueError(f"The last 'fleet {name}' did not come to its end; run it without --retry.")
     left = sorted({*before["failed"], *before["unreachable"]})
-    if before["stopped"]:
+    if before.get("stopped"):
         raise ValueError(
             f"The fault on {several(left)} stopped the last 'fleet {name}' on all its hosts; run it without --retry."
         )

@@ -23,6 +23,7 @@ from fleet.inventory import configuration, setting
 from fleet.outcome import Recap
 
 CALLBACKS = Path(__file__).parent / "callbacks"
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MEMORY = Path("/dev/shm")  # noqa: S108  (a directory of mode 0700 is made in it)
 
 
@@ -87,7 +88,8 @@ def signals() -> Iterator[list[int]]:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(process, signal.SIGINT)
 
-    before = {number: signal.signal(number, noted) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heard = [number for number in HEARD if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+    before = {number: signal.signal(number, noted) for number in heard}
     try:
         yield came
     finally:

@@ -3,11 +3,15 @@
 A line says when, what, where and how it ended. It has no result and no argument, so no secret can be in it.
 """
 
+import ctypes
 import json
 import os
+import signal
 import time
 
 from ansible.plugins.callback import CallbackBase
+
+PR_SET_PDEATHSIG = 1
 
 DOCUMENTATION = """
 name: fleet_record
@@ -27,6 +31,14 @@ def opened(variable):
     return None if descriptor is None else os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
 
 
+def end_with_parent():
+    """Have the kernel interrupt this playbook when ``fleet`` is killed, since its locks end with it; see prctl(2)."""
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+    except (OSError, AttributeError):  # not Linux
+        return
+
+
 class CallbackModule(CallbackBase):
     """Append events to a file; the first error (a full disk) ends the record and not the run."""
 
@@ -40,6 +52,8 @@ class CallbackModule(CallbackBase):
         super().__init__(*arguments, **named)
         self.started, self.fatal = {}, set()
         self.file = opened("FLEET_EVENTS")
+        if "FLEET_RECAP" in os.environ:
+            end_with_parent()
 
     def note(self, event, **more):
         """Append one line."""

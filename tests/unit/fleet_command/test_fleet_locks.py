@@ -4,7 +4,10 @@ import os
 import re
 import signal
 import subprocess
+import time
+from pathlib import Path
 
+from fleet import running
 from fleet.inventory import lock_name
 
 
@@ -34,6 +37,17 @@ def test_a_run_that_is_killed_leaves_no_lock(place, started):
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert place.fleet("up").returncode == 0
+
+
+def test_a_playbook_whose_fleet_was_killed_does_not_go_on_without_the_lock(place, started):
+    first = busy(place, started)
+    (playbook,) = running.descendants(first.pid)[:1]
+    first.kill()
+    first.wait()
+    end = time.monotonic() + 20
+    while (Path("/proc") / str(playbook) / "cmdline").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert time.monotonic() < end
 
 
 def test_the_same_address_under_another_name_is_the_same_host(place, started):

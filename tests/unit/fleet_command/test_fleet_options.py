@@ -77,7 +77,8 @@ def test_the_inventory_is_the_one_given_else_the_environment_s_else_ansible_s(tm
     (tmp_path / "ansible.cfg").write_text("[defaults]\n")
     with pytest.raises(inventory.Unusable, match="No inventory was named. Give -i"):
         inventory.chosen([])
-    (tmp_path / "ansible.cfg").write_text("[defaults]\ninventory = cfg\n")
+    (tmp_path / "own.cfg").write_text("[defaults]\ninventory = cfg\n")
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(tmp_path / "own.cfg"))
     assert inventory.chosen([]) == [str(tmp_path / "cfg")]
     monkeypatch.setenv("FLEET_INVENTORY", str(tmp_path / "own"))
     assert inventory.chosen([]) == [str(tmp_path / "own")]

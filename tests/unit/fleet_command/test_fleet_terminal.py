@@ -104,6 +104,17 @@ def test_a_signal_from_a_script_ends_the_playbook_too(place, started, number, st
     assert gone(run.pid), "something of the run's group is left"
 
 
+def test_a_run_that_was_started_with_nohup_outlives_its_terminal(place, started):
+    words = ["nohup", *place.words("up", "-e", "nap=3")]
+    run = started(words, cwd=place.folder, env=place.environment, text=True, stdin=subprocess.DEVNULL,
+                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
+    while "Nap" not in run.stdout.readline():
+        assert run.poll() is None
+    os.killpg(run.pid, signal.SIGHUP)
+    run.communicate(timeout=60)
+    assert (run.returncode, place.records()[-1]["exit"]) == (0, 0)
+
+
 def test_a_question_for_a_password_is_asked_on_the_terminal(place, terminal):
     screen = terminal("up", "--ask-become-pass")
     screen.until("BECOME password:")
