@@ -7,6 +7,7 @@ is all of a fleet is such a copy too.
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -150,8 +151,10 @@ def checkout_of(commit: str) -> Path:
 
 
 def take_down(name: str) -> None:
-    """Remove a fleet, the image of its worker and the worktrees."""
+    """Remove a fleet, what was read from it, the image of its worker, and the worktrees."""
     fleet.down(name)
+    for folder in (STATE / f"{name}-peer", *STATE.glob(f"{name}-*-hosts")):  # the first holds keys of the gateway
+        shutil.rmtree(folder, ignore_errors=True)
     fleet.podman("rmi", "--force", image_of(name), check=False)
     for folder in (STATE / "checkouts").glob("*"):
         command = ["git", "-C", str(CLONE), "worktree", "remove", "--force", str(folder)]
