@@ -9,6 +9,11 @@ SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
 TOOL = {"type": "function", "function": {"name": "add", "description": "Add.", "parameters": {"type": "object"}}}
 
 
+def openais(said):
+    """Return the class of OpenAI's client that a result's exception is of; LangChain derives its own from it."""
+    return next(kind for kind in said["kinds"] if kind in ("BadRequestError", "RateLimitError"))
+
+
 def refused(said, kind, status, param=None, code=None):
     assert kind in said.get("kinds", ()), said
     assert (said["status_code"], said["param"], said["code"]) == (status, param, code), said
@@ -59,14 +64,14 @@ def test_a_body_that_is_too_large(client):
 def test_a_key_that_asks_too_often_waits_as_long_as_it_is_told(client):
     hello = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "temperature": 0}
     fast = client.many("chat", 120, 40, **hello, seed=1)  # the guard refuses it at once, so that they are many a second
-    counts = collections.Counter(said["kinds"][0] for said in fast)
+    counts = collections.Counter(map(openais, fast))
     assert set(counts) == {"BadRequestError", "RateLimitError"} and counts["BadRequestError"] >= 50, counts
-    limited = [said for said in fast if said["kinds"][0] == "RateLimitError"]
+    limited = [said for said in fast if openais(said) == "RateLimitError"]
     assert {(said["status_code"], said["code"], said["retry_after"]) for said in limited} == {
         (429, "rate_limit_exceeded", "1")
     }
     patient = client.many("chat", 40, 40, {"max_retries": 30}, **hello, seed=1)
-    assert {said["kinds"][0] for said in patient} == {"BadRequestError"}
+    assert set(map(openais, patient)) == {"BadRequestError"}
     waits = [
         later[0] - sooner[0]
         for said in patient
