@@ -30,8 +30,9 @@ def play(ledger: Path, playbook: Path, *arguments: str, **environment: str) -> s
 
 
 def surroundings(ledger: Path) -> dict[str, str]:
-    """Return the environment variables of such a run."""
-    return {"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"), "PYTHONPATH": IMPORTS, "FLEET_LEDGER": str(ledger)}
+    """Return the environment variables of such a run; Ansible's own view writes warnings to stderr, as they come."""
+    own = {"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"), "PYTHONPATH": IMPORTS, "FLEET_LEDGER": str(ledger)}
+    return {**own, "ANSIBLE_STDOUT_CALLBACK": "default"}
 
 
 def inventory(path: Path, hosts: int, variables: str = "") -> Path:

@@ -203,7 +203,7 @@ def test_two_recorders_at_once_record_each_run_once(tmp_path):
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_is_recorded_as_such(book, tmp_path, sign):
     ledger = tmp_path / "ledger"
-    command = [Path(sys.executable).parent / "ansible-playbook", book, "-i", "hosts", "-e", "wait=60"]
+    command = [Path(sys.executable).parent / "ansible-playbook", book, "-i", "hosts", "-e", "wait=15"]
     environment, quiet = os.environ | surroundings(ledger), subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=quiet, stdout=quiet, stderr=quiet)
     wait_for(lambda: any(b'"name":"Wait"' in path.read_bytes() for path in spool.waiting(ledger)))

@@ -130,7 +130,9 @@ def test_no_promise_for_newer_systemd_is_left_without_a_unit_that_makes_it():
 
 def test_every_template_of_every_role_was_rendered_for_every_host_that_gets_it():
     playbooks = sorted(path.name for path in (CLONE / "playbooks").glob("*.yml") if path.name != "site.yml")
-    fleet = Fleet(EXAMPLE).join("mirrors", "ctl01.example.com")
+    fleet = Fleet(EXAMPLE, pull_inventory="inventory/mine", pull_repository="ssh://git@a/b").join(
+        "mirrors", "ctl01.example.com"
+    )
     files = [file for name in playbooks for file in fleet.templates(name)]
     # What a host does not need is not included, so the other ways are asked for by name.
     other = Fleet(EXAMPLE, fleet_tls=True, fleet_firewall_backend="nftables")
