@@ -97,6 +97,8 @@ def place(tmp_path):
             "FLEET_RECORDS": str(tmp_path / "runs"),
             "FLEET_LOCKS": str(tmp_path / "locks"),
             "FLEET_LEDGER": "off",
+            # Ansible's own view says when a task begins, which these tests wait for.
+            "ANSIBLE_STDOUT_CALLBACK": "default",
             "TERM": "xterm-256color",
         },
     )

@@ -15,7 +15,7 @@ def busy(place, started, *arguments: str) -> subprocess.Popen:
     """Start a run that keeps its hosts for a minute; return when it has them."""
     words = place.words("up", "-e", "nap=60", *arguments)
     run = started(words, cwd=place.folder, env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert b"Tiny" in run.stdout.read(20)  # the heading of its play
+    assert b"PLAY" in run.stdout.read(20)
     return run
 
 
@@ -25,7 +25,7 @@ def test_a_second_run_is_refused_with_who_and_since_when_and_others_are_not(plac
     assert second.returncode == 5
     who = rf"a is in use by 'fleet up' of \S+ \(process {first.pid}\) since \d\d:\d\d:\d\d, so 'fleet prune' was not"
     assert re.match(who, second.stderr), second.stderr
-    assert "Tiny" not in second.stdout
+    assert "PLAY" not in second.stdout
     assert place.fleet("up", "--limit", "c").returncode == 0
     # What changes nothing goes beside it.
     assert place.fleet("up", "--check").returncode == 0

@@ -51,7 +51,7 @@ def test_retry_takes_what_failed_or_was_away_and_then_there_is_nothing_left(plac
     last = place.fleet("up", "--retry")
     assert last.returncode == 0
     assert "nothing to retry" in last.stderr
-    assert "Tiny" not in last.stdout
+    assert "PLAY" not in last.stdout
 
 
 def test_retry_within_a_limit_takes_only_hosts_of_both(place):
