@@ -65,7 +65,9 @@ def test_a_key_that_asks_too_often_waits_as_long_as_it_is_told(client):
     hello = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "temperature": 0}
     fast = client.many("chat", 120, 40, **hello, seed=1)  # the guard refuses it at once, so that they are many a second
     counts = collections.Counter(map(openais, fast))
-    assert set(counts) == {"BadRequestError", "RateLimitError"} and counts["BadRequestError"] >= 50, counts
+    assert set(counts) == {"BadRequestError", "RateLimitError"} and counts["BadRequestError"] >= 20, (
+        counts
+    )  # the burst of a key, and what comes free meanwhile
     limited = [said for said in fast if openais(said) == "RateLimitError"]
     assert {(said["status_code"], said["code"], said["retry_after"]) for said in limited} == {
         (429, "rate_limit_exceeded", "1")
@@ -97,5 +99,5 @@ def test_without_a_worker_a_client_tries_again_until_there_is_one(site, client):
         said = client.chat(options={"max_retries": 10})
     statuses = [status for _, status in said["tries"]]
     assert set(statuses[:-1]) == {503} and statuses[-1] == 200, said
-    assert said["tries"][1][0] - said["tries"][0][0] > 10 + 1.9, "it waits where the guard does, and 2 s more"
+    assert said["tries"][1][0] - said["tries"][0][0] > 11, "it waits where the guard does, and as long as it is told"
     assert said["texts"] == ["The capital of France is Paris."]
