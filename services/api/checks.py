@@ -58,10 +58,12 @@ def number(lowest, highest, extra=()):
 
 
 def integer(lowest, highest, extra=()):
-    """Return a check for an integer, as ``number``."""
+    """Return a check for an integer, as ``number``. To JSON Schema, and to some clients, 1.0 is one too."""
 
     @says(either({"type": "integer", "minimum": lowest, "maximum": highest}, extra and {"enum": list(extra)}))
     def check(name, value):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if not isinstance(value, int):
             raise Refused(f"{name} is {shown(value)}, wanted an integer.")
         return number(lowest, highest, extra)(name, value)

@@ -65,7 +65,7 @@ def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
         (CHAT, {"top_k": 0}, "top_k is 0, wanted -1 or a number from 1 to 1000."),
         (CHAT, {"n": 5}, "n is 5, wanted a number from 1 to 4."),
         (CHAT, {"n": True}, "n is true, wanted a number from 1 to 4."),
-        (CHAT, {"n": 1.0}, "n is 1.0, wanted an integer."),
+        (CHAT, {"n": 1.5}, "n is 1.5, wanted an integer."),
         (CHAT, {"max_tokens": 0}, "max_tokens is 0, wanted a number from 1 to 1048576."),
         (CHAT, {"max_tokens": 10**30}, "wanted a number from 1 to 1048576."),
         (CHAT, {"stop": ""}, "stop has 0 characters, wanted 1 to 256."),
@@ -176,6 +176,7 @@ def test_a_temperature_that_is_too_cold_is_rounded(asked, given):
 def test_the_newer_name_of_max_tokens_is_the_same_limit():
     assert handed_on(CHAT, max_completion_tokens=3)["max_tokens"] == 3
     assert handed_on(CHAT, max_completion_tokens=3, max_tokens=3)["max_tokens"] == 3
+    assert str(handed_on(CHAT, max_tokens=3.0)["max_tokens"]) == "3", "an integer, as JSON Schema and some clients say it"
     both = {**GOOD[CHAT], "max_completion_tokens": 3, "max_tokens": 4}
     assert refusal(CHAT, json.dumps(both).encode()).startswith("max_completion_tokens is 3 and max_tokens is 4")
 
