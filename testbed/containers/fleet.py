@@ -107,7 +107,7 @@ def authorize(name: str, public_key: str) -> str:
     script = (
         "set -e; install -d -m 700 /root/.ssh; cat > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys;"
         "test -e /etc/ssh/.own || { rm -f /etc/ssh/ssh_host_*; ssh-keygen -A >&2; touch /etc/ssh/.own;"
-        "systemctl restart ssh; }; cat /etc/ssh/ssh_host_ed25519_key.pub"
+        "systemctl reset-failed ssh; systemctl restart ssh; }; cat /etc/ssh/ssh_host_ed25519_key.pub"
     )
     return podman("exec", "--interactive", name, "sh", "-c", script, stdin=public_key)
 
