@@ -44,7 +44,9 @@ def site(checkout: Path, name: str, size: int, asks: bool = True) -> dict:
     command += [] if asks else ["--skip-tags", "verify"]
     with tempfile.TemporaryDirectory(prefix="fleet-run-") as folder:
         output = Path(folder) / "counts.json"
-        own = {"ANSIBLE_CONFIG": str(checkout / "ansible.cfg"), "PYTHONPATH": f"{checkout}:{checkout / 'collections'}"}
+        # Before the plugins were a collection, its filters imported each other by their files' names.
+        plugins = "collections" if (checkout / "collections").is_dir() else "plugins/filter"
+        own = {"ANSIBLE_CONFIG": str(checkout / "ansible.cfg"), "PYTHONPATH": f"{checkout}:{checkout / plugins}"}
         began = time.monotonic()
         done = subprocess.run(
             command,
