@@ -83,7 +83,8 @@ def last_byte(host: str) -> int:
 def start_copy(name: str, host: str, image: str) -> None:
     """Start one copy unless it runs already, give it a host key of its own, and add it to the fleet's ssh_config."""
     container, state = f"{fleet.prefix(name)}-{host}", STATE / name
-    if fleet.podman("ps", "--quiet", "--filter", f"name=^{container}$"):
+    reached = f"Host {host}\n" in (state / "ssh_config").read_text()  # bringing up the demo's hosts writes it anew
+    if reached and fleet.podman("ps", "--quiet", "--filter", f"name=^{container}$"):
         return
     fleet.podman("rm", "--force", "--ignore", container)
     address = f"{fleet.address_of(name, host).rsplit('.', 1)[0]}.{last_byte(host)}"
