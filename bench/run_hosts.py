@@ -97,8 +97,8 @@ def start_copy(name: str, host: str, image: str) -> None:
         "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN", "--security-opt", "label=disable",
         *fleet.limits(), *volumes, "--publish", "127.0.0.1::22", "--pull=never", image, "/sbin/init",
     )  # fmt: skip
-    # Its services first start with another host's settings, so that it may not have booted without a fault.
-    fleet.podman("exec", container, "sh", "-c", "systemctl is-system-running --wait || true")
+    # Its services first start with another host's settings, and wait for a controller that does not let it in.
+    fleet.podman("exec", container, "sh", "-c", "timeout 15 systemctl is-system-running --wait || true")
     key = fleet.authorize(container, (state / "id_ed25519.pub").read_text())
     port = fleet.podman("port", container, "22/tcp").rsplit(":", 1)[1]
     known, config = state / "known_hosts", state / "ssh_config"
