@@ -113,7 +113,7 @@ def responses(schema, streams):
     """Return the responses of a path whose answer has this schema."""
     kinds = {"application/json": {"schema": schema}}
     if streams:
-        # OpenAPI 3.1 has no words for a stream of events; each has its JSON in a line "data: …", and [DONE] is the last.
+        # OpenAPI 3.1 has no words for a stream: each event is a line "data: …" with JSON, and [DONE] is the last.
         kinds["text/event-stream"] = {}
     failed = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
     return {
