@@ -160,7 +160,7 @@ def test_a_pipe_gets_lines_and_nothing_of_what_was_right_or_skipped(site, in_a_p
     assert status == 2 and errors == ""
     lines = said.splitlines()
     assert lines[: len(expected(site))] == expected(site)
-    assert re.fullmatch(r"  time +\d+ s: Runtime \d+ s(, Verify \d+ s)?", lines[len(expected(site))]), said
+    assert re.fullmatch(r"  time +\d+ s(: Runtime \d+ s, Verify \d+ s)?", lines[len(expected(site))]), said
     assert lines[-1].startswith("Next: ") and lines[-1].endswith("--limit gpu02")
     assert "\x1b" not in said and "Right already" not in said and "Skipped" not in said
 
