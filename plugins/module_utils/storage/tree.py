@@ -21,7 +21,7 @@ import pwd
 import shutil
 import stat
 
-from .files import PART, remove, sync_folder, write
+from .files import PART, make_folders, remove, sync_folder, write
 
 MODES = {"file": 0o644, "directory": 0o755}
 STATES = ("file", "directory", "link", "absent")
@@ -133,15 +133,6 @@ def put(entry):
             write(path, entry["content"].encode("utf-8"), mode=0o600, prepare=lambda part: own(part, entry))
         else:
             own(path, entry)
-
-
-def make_folders(path):
-    """Create a directory and its parents, readable for everybody whatever the umask is."""
-    if os.path.isdir(path):
-        return
-    make_folders(os.path.dirname(path))
-    os.mkdir(path)
-    os.chmod(path, MODES["directory"])
 
 
 def clear(path, now):
