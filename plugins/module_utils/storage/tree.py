@@ -25,6 +25,8 @@ from .files import PART, make_folders, remove, sync_folder, write
 
 MODES = {"file": 0o644, "directory": 0o755}
 STATES = ("file", "directory", "link", "absent")
+# What may be at a path before. Anything else is somebody's, and stays.
+REPLACED = {"file": ("absent", "file", "link"), "directory": ("absent", "directory"), "link": ("absent", "link")}
 
 
 def state_of(path):
@@ -37,6 +39,18 @@ def state_of(path):
         if is_it(kind):
             return name
     return "other"
+
+
+def found_at(entry):
+    """Return (what an entry wants, what is at its path); a link to a directory is one where a directory is wanted.
+
+    Raises OSError where something is in the way.
+    """
+    path, wanted = entry["path"], entry.get("state") or "file"
+    now = "directory" if wanted == "directory" and os.path.isdir(path) else state_of(path)
+    if wanted != "absent" and now not in REPLACED[wanted]:
+        raise OSError("%s is no %s (it is: %s), and is not replaced: move it away." % (path, wanted, now))
+    return wanted, now
 
 
 def text_of(path, state):
@@ -64,7 +78,7 @@ def wanted_mode(entry):
 
 def attributes(entry):
     """Return {mode, owner, group} of an entry's path that differ, each as (is, wanted); owners are numbers."""
-    found, differ = os.lstat(entry["path"]), {}
+    found, differ = os.stat(entry["path"]), {}
     mode = wanted_mode(entry)
     if stat.S_IMODE(found.st_mode) != mode:
         differ["mode"] = (stat.S_IMODE(found.st_mode), mode)
@@ -80,8 +94,7 @@ def difference(entry):
     ``what`` is one word: created, written, linked, removed or restricted (mode or owner differ and nothing else).
     ``before`` and ``after`` are texts for people; a secret's content is in neither.
     """
-    path, wanted = entry["path"], entry.get("state") or "file"
-    now = state_of(path)
+    path, (wanted, now) = entry["path"], found_at(entry)
     if wanted == "absent":
         return None if now == "absent" else shown(entry, "removed", text_of(path, now), "")
     if now != wanted:
@@ -116,12 +129,11 @@ def shown(entry, what, before, after):
 
 
 def put(entry):
-    """Make a host have an entry, whatever was at its path before. OSError, or KeyError for an unknown owner."""
-    path, wanted = entry["path"], entry.get("state") or "file"
-    now = state_of(path)
-    if wanted == "absent" or (now == "directory") != (wanted == "directory"):
+    """Make a host have an entry. OSError, or KeyError for an unknown owner."""
+    path, (wanted, now) = entry["path"], found_at(entry)
+    if wanted == "absent":
         clear(path, now)
-    if wanted == "link":
+    elif wanted == "link":
         link(path, entry["target"])
     elif wanted == "directory":
         make_folders(path)
@@ -174,14 +186,14 @@ def faults_of(entry):
 
 
 def in_place(entries, rehearse=False):
-    """Make a host have all entries, in their order; return their differences (``difference``) as they were before."""
-    found = []
-    for entry in entries:
-        one = difference(entry)
-        if one and not rehearse:
-            put(entry)
-        found += [one] if one else []
-    return found
+    """Make a host have all entries, in their order; return their differences (``difference``) as they were before.
+
+    All are compared before the first is written, so that something in the way changes nothing.
+    """
+    found = [(entry, one) for entry, one in ((entry, difference(entry)) for entry in entries) if one]
+    for entry, _one in [] if rehearse else found:
+        put(entry)
+    return [one for _entry, one in found]
 
 
 def answer_of(differences):

@@ -61,7 +61,6 @@ def test_a_rehearsal_says_the_same_and_changes_nothing(tmp_path):
         (lambda top: (top / "etc/a.conf").chmod(0o644), "restricted"),
         (lambda top: (top / "etc/a.conf").unlink(), "written"),
         (lambda top: ((top / "current").unlink(), (top / "current").symlink_to("other")), "linked"),
-        (lambda top: ((top / "current").unlink(), (top / "current").mkdir()), "linked"),
         (lambda top: (top / "gone").write_text("x"), "removed"),
         (lambda top: ((top / "etc/a.conf").rename(top / "b"), (top / "etc/a.conf").symlink_to("../b")), "written"),
     ],
@@ -73,6 +72,38 @@ def test_one_damage_is_one_change(tmp_path, damage, what):
     assert one["what"] == what
     assert tree.in_place(entries(tmp_path)) == []
     assert not (tmp_path / "etc/a.conf").is_symlink(), "it was written through a link"
+
+
+@pytest.mark.parametrize(
+    ("path", "mine"),
+    [("current", "directory"), ("current", "file"), ("etc/a.conf", "directory"), ("etc", "file"), ("etc", "link")],
+)
+def test_what_is_somebody_s_own_is_not_replaced_and_nothing_is_written(tmp_path, path, mine):
+    place = tmp_path / path
+    place.parent.mkdir(exist_ok=True)
+    if mine == "directory":
+        place.mkdir()
+        (place / "work").write_text("of a day")
+    elif mine == "file":
+        place.write_text("of a day")
+    else:
+        place.symlink_to("nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    for rehearse in (True, False):
+        with pytest.raises(OSError, match=rf"{place} is no \w+ \(it is: {mine}\), and is not replaced: move it away\."):
+            tree.in_place(entries(tmp_path), rehearse)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_directory_may_be_a_link_to_one_on_another_disk(tmp_path):
+    (tmp_path / "disk").mkdir(mode=0o750)
+    (tmp_path / "etc").symlink_to("disk")
+    tree.in_place(entries(tmp_path))
+    assert os.readlink(tmp_path / "etc") == "disk" and (tmp_path / "disk/a.conf").read_text() == "a=1\n"
+    (tmp_path / "disk").chmod(0o700)
+    assert [one["what"] for one in tree.in_place(entries(tmp_path))] == ["restricted"] and mode(
+        tmp_path / "disk"
+    ) == 0o750
 
 
 def test_a_secret_is_in_no_difference_and_a_mode_is_said_in_digits(tmp_path):
