@@ -72,6 +72,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.release.manifest im
     read_json,
 )
 from ansible_collections.fastchat.fleet.plugins.module_utils.release.publish import flip, publish, put_repaired
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.tree import in_place
 
 
 def present(asked, dry):
@@ -129,14 +130,13 @@ def rolled_back(asked, dry):
 
 def pruned(asked, dry):
     """Remove what a run leaves in staging, and superfluous releases."""
-    leftover = bool(asked["leftover"]) and os.path.lexists(asked["leftover"])
-    if leftover and not dry:
-        shutil.rmtree(asked["leftover"])
+    leftovers = [{"path": asked["leftover"], "state": "absent"}] if asked["leftover"] else []
+    removed = [one["path"] for one in in_place(leftovers, rehearse=dry)]
     names = superfluous(asked["root"], asked["keep"])
     for name in [] if dry else names:
         shutil.rmtree(os.path.join(asked["root"], "releases", name))
         shutil.rmtree(os.path.join(asked["root"], "torrents", name), ignore_errors=True)  # made for distribution
-    changes = ["removed " + path for path in ([asked["leftover"]] if leftover else []) + names]
+    changes = ["removed " + path for path in removed + names]
     return {"changed": bool(changes), "removed": names, "changes": changes}
 
 
