@@ -16,7 +16,7 @@ import re
 import shutil
 import stat
 
-from ..storage.files import PART, remove, rename, sync_folder, write
+from ..storage.files import point, rename, sync_folder, write
 
 CANDIDATE, CURRENT = "candidate", "current"
 DIGEST = re.compile(r"[0-9a-f]{12}$")
@@ -77,10 +77,7 @@ def take_over(folder, files, accept, group=-1):
         rename(candidate, os.path.join(folder, digest))
     finally:
         shutil.rmtree(candidate, ignore_errors=True)
-    link = os.path.join(folder, CURRENT)
-    remove(link + PART)
-    os.symlink(digest, link + PART)
-    rename(link + PART, link)
+    point(os.path.join(folder, CURRENT), digest)
 
 
 def remove_trees(paths):

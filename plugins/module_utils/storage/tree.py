@@ -21,7 +21,7 @@ import pwd
 import shutil
 import stat
 
-from .files import PART, remove, sync_folder, write
+from .files import make_folders, point, remove, write
 
 MODES = {"file": 0o644, "directory": 0o755}
 STATES = ("file", "directory", "link", "absent")
@@ -122,7 +122,8 @@ def put(entry):
     if wanted == "absent" or (now == "directory") != (wanted == "directory"):
         clear(path, now)
     if wanted == "link":
-        link(path, entry["target"])
+        make_folders(os.path.dirname(path))
+        point(path, entry["target"])
     elif wanted == "directory":
         make_folders(path)
         own(path, entry)
@@ -135,30 +136,12 @@ def put(entry):
             own(path, entry)
 
 
-def make_folders(path):
-    """Create a directory and its parents, readable for everybody whatever the umask is."""
-    if os.path.isdir(path):
-        return
-    make_folders(os.path.dirname(path))
-    os.mkdir(path)
-    os.chmod(path, MODES["directory"])
-
-
 def clear(path, now):
     """Remove what is at a path."""
     if now == "directory":
         shutil.rmtree(path)
     else:
         remove(path)
-
-
-def link(path, target):
-    """Point a link to a target in one step."""
-    make_folders(os.path.dirname(path))
-    remove(path + PART)
-    os.symlink(target, path + PART)
-    os.rename(path + PART, path)
-    sync_folder(os.path.dirname(path))
 
 
 def own(path, entry):
