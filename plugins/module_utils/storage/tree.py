@@ -3,7 +3,7 @@
 An entry is a dict:
 
 - ``path``: absolute path.
-- ``state``: ``file`` (the default), ``directory``, ``link`` or ``absent``.
+- ``state``: ``file`` (the default), ``directory`` (or a link to one, which stays), ``link`` or ``absent``.
 - ``content``: text of a file.
 - ``target``: where a link leads, as it is written in the link.
 - ``mode``: octal digits such as ``0644``; of files and directories.
@@ -39,6 +39,13 @@ def state_of(path):
     return "other"
 
 
+def state_for(entry):
+    """Return ``state_of`` an entry's path; a link to a directory counts as one where a directory is wanted."""
+    if entry.get("state") == "directory" and os.path.isdir(entry["path"]):
+        return "directory"
+    return state_of(entry["path"])
+
+
 def text_of(path, state):
     """Return what a difference shows of a path: a file's text, a link's target."""
     if state == "link":
@@ -64,7 +71,7 @@ def wanted_mode(entry):
 
 def attributes(entry):
     """Return {mode, owner, group} of an entry's path that differ, each as (is, wanted); owners are numbers."""
-    found, differ = os.lstat(entry["path"]), {}
+    found, differ = os.stat(entry["path"]), {}
     mode = wanted_mode(entry)
     if stat.S_IMODE(found.st_mode) != mode:
         differ["mode"] = (stat.S_IMODE(found.st_mode), mode)
@@ -81,7 +88,7 @@ def difference(entry):
     ``before`` and ``after`` are texts for people; a secret's content is in neither.
     """
     path, wanted = entry["path"], entry.get("state") or "file"
-    now = state_of(path)
+    now = state_for(entry)
     if wanted == "absent":
         return None if now == "absent" else shown(entry, "removed", text_of(path, now), "")
     if now != wanted:
@@ -118,7 +125,7 @@ def shown(entry, what, before, after):
 def put(entry):
     """Make a host have an entry, whatever was at its path before. OSError, or KeyError for an unknown owner."""
     path, wanted = entry["path"], entry.get("state") or "file"
-    now = state_of(path)
+    now = state_for(entry)
     if wanted == "absent" or (now == "directory") != (wanted == "directory"):
         clear(path, now)
     if wanted == "link":

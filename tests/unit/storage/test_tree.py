@@ -75,6 +75,17 @@ def test_one_damage_is_one_change(tmp_path, damage, what):
     assert not (tmp_path / "etc/a.conf").is_symlink(), "it was written through a link"
 
 
+def test_a_directory_that_is_a_link_to_another_disk_stays_where_it_is(tmp_path):
+    (tmp_path / "disk").mkdir(mode=0o755)
+    (tmp_path / "disk/kept").write_text("x")
+    (tmp_path / "etc").symlink_to("disk")
+    found = tree.in_place(entries(tmp_path))
+    assert [one["what"] for one in found] == ["restricted", "written", "written", "linked"]
+    assert os.readlink(tmp_path / "etc") == "disk" and mode(tmp_path / "disk") == 0o750
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["a.conf", "kept", "key"]
+    assert tree.in_place(entries(tmp_path)) == []
+
+
 def test_a_secret_is_in_no_difference_and_a_mode_is_said_in_digits(tmp_path):
     first = tree.in_place(entries(tmp_path))
     (tmp_path / "etc/key").write_text("letmein\n")
