@@ -20,7 +20,8 @@ from pathlib import Path
 
 from ara.setup import callback_plugins
 
-CLONE = Path(__file__).resolve().parents[1]
+from testbed.paths import CLONE, IMPORTS
+
 ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
 
 
@@ -37,7 +38,7 @@ def ways(folder: Path) -> dict[str, dict[str, str]]:
     """Return {way: its environment variables}; the first is what the others are compared with."""
     config = folder / "ansible.cfg"
     config.write_text("[defaults]\nforks = 10\n")
-    common = {**os.environ, "PYTHONPATH": f"{CLONE}:{CLONE / 'collections'}", "ANSIBLE_CONFIG": str(config)}
+    common = {**os.environ, "PYTHONPATH": IMPORTS, "ANSIBLE_CONFIG": str(config)}
     ours = {
         "ANSIBLE_COLLECTIONS_PATH": str(CLONE / "collections"),
         "ANSIBLE_CALLBACKS_ENABLED": "fastchat.fleet.ledger",

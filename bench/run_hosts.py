@@ -86,33 +86,18 @@ def start_copy(name: str, host: str, image: str) -> None:
     reached = f"Host {host}\n" in (state / "ssh_config").read_text()  # bringing up the demo's hosts writes it anew
     if reached and fleet.podman("ps", "--quiet", "--filter", f"name=^{container}$"):
         return
-    fleet.podman("rm", "--force", "--ignore", container)
-    address = f"{fleet.address_of(name, host).rsplit('.', 1)[0]}.{last_byte(host)}"
+    address = fleet.address_at(name, last_byte(host))
     mounts = json.loads(fleet.podman("inspect", f"{fleet.prefix(name)}-gpu01"))[0]["HostConfig"]["Binds"]
-    volumes = [part for mount in mounts for part in ("--volume", ":".join(mount.split(":")[:2]) + ":ro")]
-    fleet.podman(
-        "run", "--detach", "--name", container, "--hostname", host,
-        "--label", f"fastchat-fleet={fleet.prefix(name)}",
-        "--network", fleet.prefix(name), "--network-alias", host, "--ip", address,
-        "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN", "--security-opt", "label=disable",
-        *fleet.limits(), *volumes, "--publish", "127.0.0.1::22", "--pull=never", image, "/sbin/init",
-    )  # fmt: skip
+    volumes = [":".join(mount.split(":")[:2]) + ":ro" for mount in mounts]
+    fleet.create(name, host, address, image, volumes)
     # Its services first start with another host's settings, and wait for a controller that does not let it in.
     fleet.podman("exec", container, "sh", "-c", "timeout 15 systemctl is-system-running --wait || true")
-    key = fleet.authorize(container, (state / "id_ed25519.pub").read_text())
-    port = fleet.podman("port", container, "22/tcp").rsplit(":", 1)[1]
+    line, entry = fleet.introduced(name, host, address)
     known, config = state / "known_hosts", state / "ssh_config"
-    kept = [line for line in known.read_text().splitlines() if not line.startswith(f"{host} ")]
-    known.write_text("\n".join([*kept, f"{host} {' '.join(key.split()[:2])}"]) + "\n")
-    parts = [part for part in config.read_text().split("\n\n") if not part.startswith(f"Host {host}\n")]
-    like = next(part for part in parts if part.startswith("Host gpu01\n")).strip()
-    mine = [
-        {"Host": f"Host {host}", "Port": f"  Port {port}", "HostKeyAlias": f"  HostKeyAlias {host}"}.get(
-            line.split()[0], line
-        )
-        for line in like.splitlines()
-    ]
-    config.write_text("\n\n".join([*(part.strip("\n") for part in parts), "\n".join(mine)]) + "\n")
+    lines = [kept for kept in known.read_text().splitlines() if not kept.startswith(f"{host} ")]
+    known.write_text("\n".join([*lines, line]) + "\n")
+    entries = [kept for kept in config.read_text().split("\n\n") if not kept.startswith(f"Host {host}\n")]
+    config.write_text("\n\n".join([*(kept.strip("\n") for kept in entries), entry]))
 
 
 def inventory(checkout: Path, name: str, size: int) -> Path:

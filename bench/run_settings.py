@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from testbed import environment
-from testbed.paths import CLONE
+from testbed.paths import CLONE, IMPORTS
 
 PLAY = """
 - name: Settings | A play of every kind of task
@@ -56,7 +56,7 @@ def settings() -> dict[str, dict[str, str]]:
     mitogen = {
         "ANSIBLE_STRATEGY": "mitogen_linear",
         "ANSIBLE_STRATEGY_PLUGINS": str(packages / "ansible_mitogen" / "plugins" / "strategy"),
-        "PYTHONPATH": f"{CLONE}:{CLONE / 'collections'}:{packages}",
+        "PYTHONPATH": f"{IMPORTS}:{packages}",
     }
     return {
         OURS: {},
@@ -75,7 +75,7 @@ def settings() -> dict[str, dict[str, str]]:
 
 def once(inventory: str, play: Path, variables: dict[str, str]) -> tuple[float, float]:
     """Run the play once; return (seconds on the wall, seconds of the control node's processors)."""
-    own = {"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"), "PYTHONPATH": f"{CLONE}:{CLONE / 'collections'}"}
+    own = {"ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"), "PYTHONPATH": IMPORTS}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(
         ["ansible-playbook", "-i", inventory, str(play)],

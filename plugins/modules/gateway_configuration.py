@@ -73,43 +73,36 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.gateway.configurati
     difference,
     digest_of,
     left_over,
-    own,
-    owned,
     remove_trees,
     take_over,
     words_of,
 )
 from ansible_collections.fastchat.fleet.plugins.module_utils.storage.files import write
+from ansible_collections.fastchat.fleet.plugins.module_utils.storage.tree import in_place
 
 
-def owners(module):
-    """Return the numbers of the user that serves and of its group; in check mode, and only there, it may be absent."""
-    name = module.params["user"]
-    if not name:
-        return -1, -1
+def refuse_without_user(name):
+    """Refuse when the user that serves, or its group, is absent; check mode makes neither, and does not ask."""
     try:
-        return pwd.getpwnam(name).pw_uid, grp.getgrnam(name).gr_gid
+        pwd.getpwnam(name)
+        grp.getgrnam(name)
     except KeyError:
-        if not module.check_mode:
-            raise Refused("The host has no user and group %s: create both first." % name)
-        return -1, -1
+        raise Refused("The host has no user and group %s: create both first." % name)
 
 
-def provide_folders(module, user, group):
-    """Make the directories, or give them their owners and modes; return whether one was wanting."""
-    folder, state = module.params["folder"], module.params["state"]
-    root = 0 if module.params["user"] else -1
+def folders_of(params):
+    """Return the directories, as entries of ``storage/tree.py``."""
+    user = params["user"]
+    root = "root" if user else ""
     wanted = [
-        (folder, 0o750, root, group),
-        (os.path.join(folder, "self-signed"), 0o700, root, root),
-        (state, 0o755, user, group),
+        (params["folder"], "0750", root, user),
+        (os.path.join(params["folder"], "self-signed"), "0700", root, root),
+        (params["state"], "0755", user, user),
     ]
-    wanting = [one for one in wanted if not owned(*one)]
-    for path, mode, of_user, of_group in [] if module.check_mode else wanting:
-        if not os.path.isdir(path):
-            os.mkdir(path)
-        own(path, mode, of_user, of_group)
-    return bool(wanting)
+    return [
+        {"path": path, "state": "directory", "mode": mode, "owner": owner, "group": group}
+        for path, mode, owner, group in wanted
+    ]
 
 
 def provide_certificate(module):
@@ -163,8 +156,9 @@ def provide(module):
     """Do all of it, and return what the module answers."""
     params = module.params
     folder = params["folder"]
-    user, group = owners(module)
-    changed = provide_folders(module, user, group)
+    if params["user"] and not module.check_mode:
+        refuse_without_user(params["user"])
+    changed = bool(in_place(folders_of(params), rehearse=module.check_mode))
     certificate, key, why = provide_certificate(module)
     files = {"nginx.conf": to_bytes(params["configuration"]), KEYS: to_bytes(params["keys"])}
     before, digest = current_files(folder), ""
@@ -175,7 +169,7 @@ def provide(module):
         files[TLS] = before[TLS]  # check mode made no other one
     replaced = current_digest(folder) != digest or before != files
     if replaced and not module.check_mode:
-        take_over(folder, files, lambda path: accepted(module, path), group)
+        take_over(folder, files, lambda path: accepted(module, path), params["user"])
     if certificate is not None:
         changed = publish(module, certificate) or changed
     old = left_over(folder, digest) if digest else []

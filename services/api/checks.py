@@ -59,6 +59,7 @@ def number(lowest, highest, extra=()):
 
 def integer(lowest, highest, extra=()):
     """Return a check for an integer, as ``number``. To JSON Schema, and to some clients, 1.0 is one too."""
+    in_bounds = number(lowest, highest, extra)
 
     @says(either({"type": "integer", "minimum": lowest, "maximum": highest}, extra and {"enum": list(extra)}))
     def check(name, value):
@@ -66,15 +67,18 @@ def integer(lowest, highest, extra=()):
             value = int(value)
         if not isinstance(value, int):
             raise Refused(f"{name} is {shown(value)}, wanted an integer.")
-        return number(lowest, highest, extra)(name, value)
+        return in_bounds(name, value)
 
     return check
 
 
-@says({"type": "number", "minimum": 0, "maximum": 2})
+FROM_0_TO_2 = number(0, 2)
+
+
+@says(FROM_0_TO_2.schema)
 def temperature(name, value):
     """Return a temperature; one that is legal and too cold for a GPU becomes 0 or the coldest, whichever is nearer."""
-    value = number(0, 2)(name, value)
+    value = FROM_0_TO_2(name, value)
     if 0 < value < COLDEST:
         return 0 if value < COLDEST / 2 else COLDEST
     return value
@@ -191,19 +195,20 @@ def nothing_else(name, value, known):
             raise Refused(f"{name} has {shown(key)}, wanted {' and '.join(known)} only.", code="unsupported_parameter")
 
 
+ANY_TEXT = text(BODY_LIMIT, 0)
 PART = {
     "type": "object",
     "required": ["type", "text"],
-    "properties": {"type": {"enum": ["text"]}, "text": text(BODY_LIMIT, 0).schema},
+    "properties": {"type": {"enum": ["text"]}, "text": ANY_TEXT.schema},
     "additionalProperties": NOTHING_ELSE,
 }
 
 
-@says(either(text(BODY_LIMIT, 0).schema, {"type": "array", "minItems": 1, "items": PART}))
+@says(either(ANY_TEXT.schema, {"type": "array", "minItems": 1, "items": PART}))
 def content(name, value):
     """Return a message's content as text: parts are joined as FastChat does, what is not text is refused."""
     if not isinstance(value, list):
-        return text(BODY_LIMIT, 0)(name, value)
+        return ANY_TEXT(name, value)
     if not value:
         raise Refused(f"{name} is an empty list, wanted text.")
     pieces = []
@@ -213,7 +218,7 @@ def content(name, value):
             # Workers open an image's address themselves, be it a file of theirs or a neighbour's URL (FastChat #3873).
             raise Refused(f"{name}[{at}] is of type {shown(kind)}, wanted text: nothing else is served here.")
         nothing_else(f"{name}[{at}]", part, ("type", "text"))
-        pieces.append(text(BODY_LIMIT, 0)(f"{name}[{at}].text", part.get("text")))
+        pieces.append(ANY_TEXT(f"{name}[{at}].text", part.get("text")))
     return "\n".join(pieces)
 
 
@@ -227,6 +232,7 @@ def message_schema(roles, said, required):
     }
 
 
+ROLE = one_of(*MESSAGE_ROLES)
 MESSAGE = either(
     message_schema(["system", "developer", "user"], content.schema, ["role", "content"]),
     message_schema(["assistant"], either(content.schema, {"type": "null"}), ["role"]),
@@ -246,7 +252,7 @@ def messages(name, value):
     for at, message in enumerate(value):
         if not isinstance(message, dict):
             raise Refused(f"{name}[{at}] is {shown(message)}, wanted an object with role and content.")
-        role = one_of(*MESSAGE_ROLES)(f"{name}[{at}].role", message.get("role"))
+        role = ROLE(f"{name}[{at}].role", message.get("role"))
         nothing_else(f"{name}[{at}]", message, ("role", "content"))
         said = message.get("content")
         said = "" if said is None and role == "assistant" else content(f"{name}[{at}].content", said)

@@ -72,27 +72,20 @@ def parameter(one, check):
     return {**wanted, "description": f"{one.what[0].upper()}{one.what[1:]}. {one.why}".strip()}
 
 
-def unless(name, value, *others):
-    """Return a schema: these other parameters are left out unless ``name`` has this value."""
-    return {
-        "anyOf": [
-            {"required": [name], "properties": {name: {"enum": [value]}}},
-            {"properties": {other: {"type": "null"} for other in others}},
-        ]
-    }
-
-
 def together(path):
     """Return the schemas of what a path's parameters may not be together, as ``request.for_fastchat`` has it."""
-    rules = [] if path == EMBEDDINGS else [unless("stream", True, "stream_options")]
+    rules = []
+    if path != EMBEDDINGS:
+        streams = {"required": ["stream"], "properties": {"stream": {"enum": [True]}}}
+        rules.append({"anyOf": [streams, {"properties": {"stream_options": {"type": "null"}}}]})
     if path == CHAT:
         either = [{"properties": {name: {"type": "null"}}} for name in ("max_tokens", "max_completion_tokens")]
         same = "Both limits may be there when they are the same, which JSON Schema can not say."
         rules.append({"anyOf": either, "description": same})
     if path == COMPLETIONS:
-        streams = {"properties": {"stream": {"enum": [False, None]}}}
+        whole = {"properties": {"stream": {"enum": [False, None]}}}
         alone = {"properties": {"logprobs": {"type": "null"}, "best_of": {"enum": [1, None]}}}
-        rules.append({"anyOf": [streams, alone]})
+        rules.append({"anyOf": [whole, alone]})
     return rules
 
 

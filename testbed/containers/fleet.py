@@ -43,14 +43,22 @@ def limits() -> list[str]:
     return chosen
 
 
+def network_of(fleet: str) -> dict:
+    """Return what podman knows of a fleet's network."""
+    return json.loads(podman("network", "inspect", prefix(fleet)))[0]
+
+
 def address_of(fleet: str, host: str) -> str:
     """Return a host's fixed address: it must be the same after a reboot, as a server's is, since services bind to it.
 
     The last part is 10 + the sum of the name's bytes modulo 200: the testbed's few names differ in it.
     """
-    networks = json.loads(podman("network", "inspect", prefix(fleet)))
-    subnet = ipaddress.ip_network(networks[0]["subnets"][0]["subnet"])
-    return str(subnet.network_address + 10 + sum(host.encode()) % 200)
+    return address_at(fleet, 10 + sum(host.encode()) % 200)
+
+
+def address_at(fleet: str, number: int) -> str:
+    """Return the address with a number in a fleet's network."""
+    return str(ipaddress.ip_network(network_of(fleet)["subnets"][0]["subnet"]).network_address + number)
 
 
 def subnet6(fleet: str) -> str:
@@ -60,33 +68,37 @@ def subnet6(fleet: str) -> str:
 
 
 def is_reached_directly(fleet: str) -> bool:
-    """Return whether ssh goes to a host's own address: a port can be published only from IPv4 with a way out."""
-    return is_internal(fleet) or ":" in address_of(fleet, "")
+    """Return whether ssh goes to a host's own address: a port can be published only from IPv4 with a way out.
 
-
-def is_internal(fleet: str) -> bool:
-    """Return whether a fleet's network has no way out; only this machine, on the bridge itself, reaches its hosts."""
-    return bool(json.loads(podman("network", "inspect", prefix(fleet)))[0].get("internal"))
+    This machine, on the bridge itself, reaches a host in any case.
+    """
+    network = network_of(fleet)
+    return bool(network.get("internal")) or ":" in network["subnets"][0]["subnet"]
 
 
 def start(fleet: str, host: str, kind: str, volumes: list[str]) -> str:
     """Start one container of a kind of image unless it runs already; return its name once systemd has booted."""
     name = f"{prefix(fleet)}-{host}"
-    root = images.ensure(kind)
+    image = images.ensure(kind)
     if podman("ps", "--quiet", "--filter", f"name=^{name}$"):
         return name
+    create(fleet, host, address_of(fleet, host), image, volumes)
+    wait_booted(name)
+    return name
+
+
+def create(fleet: str, host: str, address: str, image: str, volumes: list[str]) -> None:
+    """Start a new container of an image that is here as a host with an address, whatever was there before."""
+    name = f"{prefix(fleet)}-{host}"
     podman("rm", "--force", "--ignore", name)
     published = [] if is_reached_directly(fleet) else ["--publish", "127.0.0.1::22"]
-    address = address_of(fleet, host)
     mounts = [part for volume in volumes for part in ("--volume", volume)]
     podman(
         "run", "--detach", "--name", name, "--hostname", host, "--label", f"fastchat-fleet={prefix(fleet)}",
         "--network", prefix(fleet), "--network-alias", host, "--ip6" if ":" in address else "--ip", address,
-        "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN",
-        "--security-opt", "label=disable", *limits(), *mounts, *published, root, "/sbin/init",
+        "--systemd=always", "--cap-add", "SYS_ADMIN,AUDIT_WRITE,NET_ADMIN", "--security-opt", "label=disable",
+        *limits(), *mounts, *published, "--pull=never", image, "/sbin/init",
     )  # fmt: skip
-    wait_booted(name)
-    return name
 
 
 def wait_booted(name: str) -> None:
@@ -112,6 +124,21 @@ def authorize(name: str, public_key: str) -> str:
     return podman("exec", "--interactive", name, "sh", "-c", script, stdin=public_key)
 
 
+def introduced(fleet: str, host: str, address: str) -> tuple[str, str]:
+    """Let our key into a host; return its line of known_hosts and its entry of ssh_config."""
+    state, name, port = STATE / fleet, f"{prefix(fleet)}-{host}", "22"
+    key = state / "id_ed25519"
+    host_key = authorize(name, key.with_suffix(".pub").read_text())
+    if not is_reached_directly(fleet):
+        address, port = podman("port", name, "22/tcp").rsplit(":", 1)
+    return (
+        f"{host} {' '.join(host_key.split()[:2])}",
+        f"Host {host}\n  HostName {address}\n  Port {port}\n  HostKeyAlias {host}\n  User root\n"
+        f"  IdentityFile {key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {state / 'known_hosts'}\n"
+        "  StrictHostKeyChecking yes\n",
+    )
+
+
 def up(fleet: str, hosts: dict[str, str], volumes: list[str], internal: bool = False, ipv6: bool = False) -> None:
     """Bring up a network and its hosts ({name: kind of image}), and write ``.testbed/<fleet>/ssh_config``.
 
@@ -128,17 +155,10 @@ def up(fleet: str, hosts: dict[str, str], volumes: list[str], internal: bool = F
     subprocess.run(["podman", "network", "create", *options, prefix(fleet)], check=False, capture_output=True)
     known, config = [], []
     for host, kind in hosts.items():
-        name = start(fleet, host, kind, volumes)
-        host_key = authorize(name, key.with_suffix(".pub").read_text())
-        address, port = address_of(fleet, host), "22"
-        if not is_reached_directly(fleet):
-            address, port = podman("port", name, "22/tcp").rsplit(":", 1)
-        known.append(f"{host} {' '.join(host_key.split()[:2])}")
-        config.append(
-            f"Host {host}\n  HostName {address}\n  Port {port}\n  HostKeyAlias {host}\n  User root\n"
-            f"  IdentityFile {key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {state / 'known_hosts'}\n"
-            "  StrictHostKeyChecking yes\n"
-        )
+        start(fleet, host, kind, volumes)
+        line, entry = introduced(fleet, host, address_of(fleet, host))
+        known.append(line)
+        config.append(entry)
     (state / "known_hosts").write_text("\n".join(known) + "\n")
     (state / "ssh_config").write_text("\n".join(config))
 

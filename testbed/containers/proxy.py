@@ -1,6 +1,7 @@
 """A proxy of a fleet: the one host of its network that also has a way out."""
 
 from testbed.containers.fleet import podman, start
+from testbed.paths import prefix
 
 PORT = 8888
 CONFIG = f"""User tinyproxy
@@ -23,5 +24,4 @@ def up(fleet: str) -> None:
 
 def asked(fleet: str) -> str:
     """Return the first line of each request that the proxy got, which names the host that was asked."""
-    name = start(fleet, "proxy", "proxy", [])
-    return podman("exec", name, "journalctl", "--unit=tinyproxy", "--no-pager", "--grep=Request")
+    return podman("exec", f"{prefix(fleet)}-proxy", "journalctl", "--unit=tinyproxy", "--no-pager", "--grep=Request")

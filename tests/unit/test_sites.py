@@ -97,7 +97,7 @@ def test_a_proxy_by_variable_is_for_what_lies_outside(variables, no_proxy):
 
 
 def test_every_play_that_fetches_for_a_host_knows_the_proxy():
-    fetching = ["runtime", "weights", "firewall", "gateway", "tls", "mirror", "rolling_update"]
+    fetching = ["runtime", "weights", "firewall", "gateway", "tls", "mirror", "rolling_update", "pull"]
     for name in fetching:
         for play in yaml.safe_load((CLONE / "playbooks" / f"{name}.yml").read_text()):
             if play.get("become"):

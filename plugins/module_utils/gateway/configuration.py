@@ -9,14 +9,13 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-import errno
 import hashlib
 import os
 import re
 import shutil
-import stat
 
-from ..storage.files import PART, remove, rename, sync_folder, write
+from ..storage.files import point, rename, sync_folder, write
+from ..storage.tree import own
 
 CANDIDATE, CURRENT = "candidate", "current"
 DIGEST = re.compile(r"[0-9a-f]{12}$")
@@ -59,28 +58,26 @@ def left_over(folder, digest):
     return [os.path.join(folder, name) for name in sorted(old)]
 
 
-def take_over(folder, files, accept, group=-1):
+def take_over(folder, files, accept, group=""):
     """Make files ({name: bytes}) the current configuration, if ``accept(path of nginx.conf)`` does not raise.
 
-    Only root and ``group`` (its number; -1 leaves it as it is) can read them.
+    Only root and ``group`` (its name; '' leaves it as it is) can read them.
     """
+    readers = {"group": group, "mode": "0640"}
     candidate, digest = os.path.join(folder, CANDIDATE), digest_of(files)
     shutil.rmtree(candidate, ignore_errors=True)
     try:
         os.mkdir(candidate, 0o750)
-        own(candidate, 0o750, group=group)
+        own(candidate, {"group": group, "mode": "0750"})
         for name in sorted(files):
-            write(os.path.join(candidate, name), files[name], mode=0o600)
-            own(os.path.join(candidate, name), 0o640, group=group)
+            path = os.path.join(candidate, name)
+            write(path, files[name], mode=0o600, prepare=lambda part: own(part, readers))
         accept(os.path.join(candidate, "nginx.conf"))
         shutil.rmtree(os.path.join(folder, digest), ignore_errors=True)  # somebody changed a file in it
         rename(candidate, os.path.join(folder, digest))
     finally:
         shutil.rmtree(candidate, ignore_errors=True)
-    link = os.path.join(folder, CURRENT)
-    remove(link + PART)
-    os.symlink(digest, link + PART)
-    rename(link + PART, link)
+    point(os.path.join(folder, CURRENT), digest)
 
 
 def remove_trees(paths):
@@ -89,24 +86,6 @@ def remove_trees(paths):
         shutil.rmtree(path)
     for folder in sorted(set(os.path.dirname(path) for path in paths)):
         sync_folder(folder)
-
-
-def owned(path, mode, user=-1, group=-1):
-    """Return whether a directory or file is there with this mode and these owners (-1: any)."""
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        return False
-    owners = user in (-1, found.st_uid) and group in (-1, found.st_gid)
-    return owners and stat.S_IMODE(found.st_mode) == mode
-
-
-def own(path, mode, user=-1, group=-1):
-    """Give a directory or file its owners and its mode; the mode comes last, because chown may take bits away."""
-    os.chown(path, user, group)
-    os.chmod(path, mode)
 
 
 def shown(files):

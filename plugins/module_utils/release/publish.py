@@ -10,7 +10,7 @@ __metaclass__ = type
 import os
 import shutil
 
-from ..storage.files import PART, link_or_copy, make_folders, remove, rename, sync_tree, write_json
+from ..storage.files import PART, link_or_copy, make_folders, point, remove, rename, sync_tree, write_json
 from .history import current
 from .manifest import MANIFEST, RECORD, TIMES, files_below, note_times, read_json, time_of
 
@@ -88,10 +88,7 @@ def flip(root, digest):
     """Point ``current`` to a release in one step; return whether it pointed elsewhere."""
     if current(root) == digest:
         return False
-    part = os.path.join(root, "current" + PART)
-    remove(part)
-    os.symlink(os.path.join("releases", digest), part)
-    rename(part, os.path.join(root, "current"))
+    point(os.path.join(root, "current"), os.path.join("releases", digest))
     # The directory's time is the time of its last use, by which pruning and rollback choose.
     os.utime(os.path.join(root, "releases", digest), None)
     return True

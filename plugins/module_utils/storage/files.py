@@ -66,6 +66,14 @@ def rename(part, path):
     sync_folder(os.path.dirname(path) or ".")
 
 
+def point(path, target):
+    """Make a symlink lead to a target, as it is written in the link, in one step."""
+    part = path + PART
+    remove(part)
+    os.symlink(target, part)
+    rename(part, path)
+
+
 def write(path, data, mode=0o644, durable=True, prepare=None):
     """Replace a file's content (bytes) in one step; ``mode`` is set whatever the umask is.
 

@@ -3,7 +3,7 @@
 An entry is a dict:
 
 - ``path``: absolute path.
-- ``state``: ``file`` (the default), ``directory``, ``link`` or ``absent``.
+- ``state``: ``file`` (the default), ``directory`` (or a link to one, which stays), ``link`` or ``absent``.
 - ``content``: text of a file.
 - ``target``: where a link leads, as it is written in the link.
 - ``mode``: octal digits such as ``0644``; of files and directories.
@@ -21,7 +21,7 @@ import pwd
 import shutil
 import stat
 
-from .files import PART, make_folders, remove, sync_folder, write
+from .files import make_folders, point, remove, write
 
 MODES = {"file": 0o644, "directory": 0o755}
 STATES = ("file", "directory", "link", "absent")
@@ -134,7 +134,8 @@ def put(entry):
     if wanted == "absent":
         clear(path, now)
     elif wanted == "link":
-        link(path, entry["target"])
+        make_folders(os.path.dirname(path))
+        point(path, entry["target"])
     elif wanted == "directory":
         make_folders(path)
         own(path, entry)
@@ -153,15 +154,6 @@ def clear(path, now):
         shutil.rmtree(path)
     else:
         remove(path)
-
-
-def link(path, target):
-    """Point a link to a target in one step."""
-    make_folders(os.path.dirname(path))
-    remove(path + PART)
-    os.symlink(target, path + PART)
-    os.rename(path + PART, path)
-    sync_folder(os.path.dirname(path))
 
 
 def own(path, entry):

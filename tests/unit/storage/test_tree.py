@@ -95,15 +95,15 @@ def test_what_is_somebody_s_own_is_not_replaced_and_nothing_is_written(tmp_path,
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_directory_may_be_a_link_to_one_on_another_disk(tmp_path):
-    (tmp_path / "disk").mkdir(mode=0o750)
+def test_a_directory_that_is_a_link_to_another_disk_stays_where_it_is(tmp_path):
+    (tmp_path / "disk").mkdir(mode=0o755)
+    (tmp_path / "disk/kept").write_text("x")
     (tmp_path / "etc").symlink_to("disk")
-    tree.in_place(entries(tmp_path))
-    assert os.readlink(tmp_path / "etc") == "disk" and (tmp_path / "disk/a.conf").read_text() == "a=1\n"
-    (tmp_path / "disk").chmod(0o700)
-    assert [one["what"] for one in tree.in_place(entries(tmp_path))] == ["restricted"] and mode(
-        tmp_path / "disk"
-    ) == 0o750
+    found = tree.in_place(entries(tmp_path))
+    assert [one["what"] for one in found] == ["restricted", "written", "written", "linked"]
+    assert os.readlink(tmp_path / "etc") == "disk" and mode(tmp_path / "disk") == 0o750
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["a.conf", "kept", "key"]
+    assert tree.in_place(entries(tmp_path)) == []
 
 
 def test_a_secret_is_in_no_difference_and_a_mode_is_said_in_digits(tmp_path):
