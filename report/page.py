@@ -115,7 +115,6 @@ def counts(run: dict) -> dict:
         "failed": sum(1 for host in hosts if host["failed"]),
         "unreachable": sum(1 for host in hosts if host["unreachable"]),
         "tasks": len({result["task"] for result in run["results"]}),
-        "results": len(run["results"]),
     }
 
 
@@ -191,16 +190,17 @@ def health(row: dict) -> str:
 
 
 def fleet(state: dict | None, run: dict) -> dict | None:
-    """Return {hosts: [{name, health, units: [{unit, health, title}]}], columns, rows, faults, at, old} of a state."""
+    """Return {hosts, tally, columns, rows, faults, at, run, old} of a state.
+
+    ``hosts`` are [{name, health, units: [{health, title}]}].
+    """
     if not state or not state["rows"]:
         return None
     columns = [name for name in state["rows"][0] if any(row.get(name) for row in state["rows"])]
     hosts: dict[str, list[dict]] = {}
     for row in state["rows"]:
         title = ", ".join(f"{name} {row[name]}" for name in columns if row.get(name) not in ("", "-", None))
-        hosts.setdefault(str(row.get("host", "")), []).append(
-            {"unit": row.get("unit") or row.get("state", ""), "health": health(row), "title": title}
-        )
+        hosts.setdefault(str(row.get("host", "")), []).append({"health": health(row), "title": title})
     order = ("good", "fair", "bad")
     tiles = [
         {"name": name, "health": max((unit["health"] for unit in units), key=order.index), "units": units}
