@@ -14,7 +14,7 @@ from markupsafe import Markup
 from report import runs
 from report.changes import compared, difference, grouped, slowest
 from report.store import opened
-from report.timeline import spoken, state_of, timeline
+from report.timeline import spoken, timeline, worst_of
 
 TEMPLATES = Path(__file__).with_name("templates")
 # With more hosts than this, the fleet and its hosts are shown as tiles first and as a table on demand.
@@ -163,15 +163,6 @@ def command(run: dict) -> str:
         else:
             parts += [f"{option} {part}" for part in values]
     return " ".join(parts)
-
-
-def worst_of(run: dict) -> dict[str, str]:
-    """Return {host: the worst that happened to it}."""
-    order = ("ok", "changed", "failed", "unreachable")
-    worst: dict[str, str] = {}
-    for result in run["results"]:
-        worst[result["host"]] = max(worst.get(result["host"], "ok"), state_of(result), key=order.index)
-    return worst
 
 
 def busy(run: dict) -> dict[str, float]:
