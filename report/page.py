@@ -1,7 +1,5 @@
 """One run as one page of HTML that loads nothing: what it holds, and how it is written."""
 
-import os
-import tempfile
 from base64 import b64encode
 from collections import Counter
 from datetime import datetime
@@ -13,6 +11,7 @@ from markupsafe import Markup
 
 from report import runs
 from report.changes import compared, difference, grouped, slowest
+from report.collection import files
 from report.store import opened
 from report.timeline import spoken, timeline, worst_of
 
@@ -34,26 +33,15 @@ def report(database: Path, out: Path, run: int | None = None) -> Path:
     now = runs.chosen(run)
     earlier = runs.before(now)
     page = rendered(runs.read(now), runs.read(earlier) if earlier else None, runs.last_state(now), runs.listed())
-    written(Path(out), page)
+    # It shows a fleet's inside, so it is its owner's alone.
+    files.write(str(out), page.encode(), mode=0o600, durable=False)
     return Path(out)
-
-
-def written(out: Path, page: str) -> None:
-    """Write a page (0600: it shows a fleet's inside) under another name, and rename it."""
-    descriptor, name = tempfile.mkstemp(dir=out.absolute().parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened_file:
-            opened_file.write(page)
-        Path(name).rename(out)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def rendered(run: dict, earlier: dict | None, state: dict | None, others: list[dict]) -> str:
     """Return the page of a run: see ``runs.read``, ``runs.last_state`` and ``runs.listed`` for what it is made from."""
-    files = FileSystemLoader(TEMPLATES)
-    world = Environment(loader=files, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found = FileSystemLoader(TEMPLATES)
+    world = Environment(loader=found, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     world.filters |= {"spoken": spoken, "when": when, "few": few}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     policy = b64encode(sha256(script.encode()).digest()).decode()
