@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .lines import column
-from .progress import cells_of, number
+from .progress import cells_of
 from .state import WATCHED, Run, watched
 from .words import count, duration, size
 
@@ -80,7 +80,7 @@ def idle(run: Run, host: str) -> Any:
 
 def share(figures: dict[str, Any]) -> str:
     """Return how much is done, for a terminal on which bytes and rate have no room."""
-    done, total = number(figures.get("bytes_done")), number(figures.get("bytes_total"))
+    done, total = figures.get("bytes_done"), figures.get("bytes_total")
     return f"{min(100, int(100 * done / total))} %" if done is not None and total else size(done or 0)
 
 
