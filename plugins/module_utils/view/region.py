@@ -75,7 +75,7 @@ def idle(run: Run, host: str) -> Any:
 
     if host in run.failed:
         return Text("failed", "red")
-    return Text("waits for the others", "dim") if host in run.last else ""
+    return Text("waits for the others", "dim") if host in run.begun else ""
 
 
 def share(figures: dict[str, Any]) -> str:
