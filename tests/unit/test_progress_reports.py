@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -55,7 +56,13 @@ def test_a_rate_is_that_of_the_last_seconds():
     assert 9 <= facts["bytes_per_second"] <= 10 and facts["seconds_remaining"] == 5
 
 
-def test_a_local_host_is_asked_and_its_report_read():
+def test_a_local_host_is_asked_and_its_report_read(tmp_path, monkeypatch):
+    # Other works of this machine report as well, and those that were killed did: only this one is to be read.
+    assert progress.FOLDER in remote.REPORTS
+    monkeypatch.setattr(remote, "REPORTS", remote.REPORTS.replace(progress.FOLDER, str(tmp_path / "run")))
+    monkeypatch.setattr(progress, "FOLDER", str(tmp_path / "run"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with progress.reported(1000, lambda: 10):
         time.sleep(0.3)
         found = remote.ask(remote.LOCAL, threading.RLock())
