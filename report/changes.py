@@ -69,9 +69,10 @@ def without_host(value: object, host: str) -> str:
 
 
 def grouped(run: dict, states: Iterable[str]) -> list[dict]:
-    """Return [{task, phase, path, line, state, hosts, variants: [{hosts, parts}]}] of a run's results in these states.
+    """Return [{name, phase, path, line, state, hosts, variants, added, removed}] of a run's results in these states.
 
-    A variant is what happened alike on some hosts, but for their names; it is shown as it was on the first of them.
+    ``variants`` are [{hosts, parts, left_out}]: what happened alike on some hosts, but for their names. It is shown as
+    it was on the first of them. ``added`` and ``removed`` count the lines of all diffs.
     """
     groups: dict[tuple, dict] = {}
     for result in run["results"]:
@@ -79,17 +80,14 @@ def grouped(run: dict, states: Iterable[str]) -> list[dict]:
         if state not in states:
             continue
         task = run["tasks"][result["task"]]
-        group = groups.setdefault(
-            (result["task"], state),
-            {key: task[key] for key in ("name", "phase", "path", "line", "action")} | {"state": state, "variants": {}},
-        )
-        group["hosts"] = [*group.get("hosts", []), result["host"]]
+        told_of = {key: task[key] for key in ("name", "phase", "path", "line")}
+        group = groups.setdefault((result["task"], state), told_of | {"state": state, "hosts": [], "variants": {}})
+        group["hosts"].append(result["host"])
         alike = without_host(result["kept"], result["host"])
         variant = group["variants"].setdefault(alike, {"hosts": [], "kept": result["kept"]})
         variant["hosts"].append(result["host"])
     left = MOST_SHOWN
     for group in groups.values():
-        group["seconds"] = ""
         variants = sorted(group["variants"].values(), key=lambda variant: -len(variant["hosts"]))
         group["variants"] = []
         for variant in variants:
@@ -104,10 +102,10 @@ def grouped(run: dict, states: Iterable[str]) -> list[dict]:
 
 
 def slowest(run: dict, most: int = 12) -> list[dict]:
-    """Return the tasks that took longest as [{name, phase, seconds, share, middle, hosts, slowest}], the longest first.
+    """Return the tasks that took longest as [{name, seconds, spoken, share, hosts, middle, longest, slowest}].
 
-    ``seconds`` is from its first start to its last end, ``middle`` the median of its hosts, ``slowest`` the host that
-    needed longest.
+    The longest comes first. ``seconds`` is from its first start to its last end, ``middle`` the median of its hosts,
+    ``slowest`` the host that needed longest, which is ``longest``.
     """
     results: dict[int, list[dict]] = {}
     for result in run["results"]:
@@ -119,7 +117,7 @@ def slowest(run: dict, most: int = 12) -> list[dict]:
         middle, longest = took[len(took) // 2], took[-1]
         tasks.append(
             {
-                **{key: run["tasks"][task][key] for key in ("name", "phase", "path", "line")},
+                "name": run["tasks"][task]["name"],
                 "seconds": seconds,
                 "spoken": spoken(seconds),
                 "hosts": len(done),

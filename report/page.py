@@ -1,7 +1,5 @@
 """One run as one page of HTML that loads nothing: what it holds, and how it is written."""
 
-import os
-import tempfile
 from base64 import b64encode
 from collections import Counter
 from datetime import datetime
@@ -13,8 +11,9 @@ from markupsafe import Markup
 
 from report import runs
 from report.changes import compared, difference, grouped, slowest
+from report.collection import files
 from report.store import opened
-from report.timeline import spoken, state_of, timeline
+from report.timeline import spoken, timeline, worst_of
 
 TEMPLATES = Path(__file__).with_name("templates")
 # With more hosts than this, the fleet and its hosts are shown as tiles first and as a table on demand.
@@ -34,26 +33,15 @@ def report(database: Path, out: Path, run: int | None = None) -> Path:
     now = runs.chosen(run)
     earlier = runs.before(now)
     page = rendered(runs.read(now), runs.read(earlier) if earlier else None, runs.last_state(now), runs.listed())
-    written(Path(out), page)
+    # It shows a fleet's inside, so it is its owner's alone.
+    files.write(str(out), page.encode(), mode=0o600, durable=False)
     return Path(out)
-
-
-def written(out: Path, page: str) -> None:
-    """Write a page (0600: it shows a fleet's inside) under another name, and rename it."""
-    descriptor, name = tempfile.mkstemp(dir=out.absolute().parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened_file:
-            opened_file.write(page)
-        Path(name).rename(out)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def rendered(run: dict, earlier: dict | None, state: dict | None, others: list[dict]) -> str:
     """Return the page of a run: see ``runs.read``, ``runs.last_state`` and ``runs.listed`` for what it is made from."""
-    files = FileSystemLoader(TEMPLATES)
-    world = Environment(loader=files, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found = FileSystemLoader(TEMPLATES)
+    world = Environment(loader=found, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     world.filters |= {"spoken": spoken, "when": when, "few": few}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     policy = b64encode(sha256(script.encode()).digest()).decode()
@@ -115,7 +103,6 @@ def counts(run: dict) -> dict:
         "failed": sum(1 for host in hosts if host["failed"]),
         "unreachable": sum(1 for host in hosts if host["unreachable"]),
         "tasks": len({result["task"] for result in run["results"]}),
-        "results": len(run["results"]),
     }
 
 
@@ -166,15 +153,6 @@ def command(run: dict) -> str:
     return " ".join(parts)
 
 
-def worst_of(run: dict) -> dict[str, str]:
-    """Return {host: the worst that happened to it}."""
-    order = ("ok", "changed", "failed", "unreachable")
-    worst: dict[str, str] = {}
-    for result in run["results"]:
-        worst[result["host"]] = max(worst.get(result["host"], "ok"), state_of(result), key=order.index)
-    return worst
-
-
 def busy(run: dict) -> dict[str, float]:
     """Return {host: the seconds in which it had a task}."""
     seconds: dict[str, float] = {}
@@ -191,16 +169,17 @@ def health(row: dict) -> str:
 
 
 def fleet(state: dict | None, run: dict) -> dict | None:
-    """Return {hosts: [{name, health, units: [{unit, health, title}]}], columns, rows, faults, at, old} of a state."""
+    """Return {hosts, tally, columns, rows, faults, at, run, old} of a state.
+
+    ``hosts`` are [{name, health, units: [{health, title}]}].
+    """
     if not state or not state["rows"]:
         return None
     columns = [name for name in state["rows"][0] if any(row.get(name) for row in state["rows"])]
     hosts: dict[str, list[dict]] = {}
     for row in state["rows"]:
         title = ", ".join(f"{name} {row[name]}" for name in columns if row.get(name) not in ("", "-", None))
-        hosts.setdefault(str(row.get("host", "")), []).append(
-            {"unit": row.get("unit") or row.get("state", ""), "health": health(row), "title": title}
-        )
+        hosts.setdefault(str(row.get("host", "")), []).append({"health": health(row), "title": title})
     order = ("good", "fair", "bad")
     tiles = [
         {"name": name, "health": max((unit["health"] for unit in units), key=order.index), "units": units}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from django.db import DatabaseError, connections, transaction
 
-from report.collection import spool
+from report.collection import files, spool
 from report.store import models, opened
 
 KEPT_RUNS = 50
@@ -216,7 +216,7 @@ def usable(database: Path, ledger: Path) -> None:
 
 def leave_fault(ledger: Path, sentence: str) -> None:
     """Leave a sentence that the next run and the next report show."""
-    (ledger / spool.FAULT).write_text(sentence + "\n", encoding="utf-8")
+    files.write(str(ledger / spool.FAULT), f"{sentence}\n".encode(), mode=0o600, durable=False)
 
 
 def main(ledger: Path) -> None:

@@ -9,8 +9,6 @@ from django.db.models import Count, Q
 
 from report.store import models
 
-PHASES = "Preflight", "Bundle", "Runtime", "Firewall", "TLS", "Weights", "Services", "Verify"
-
 
 def unpacked(stored: bytes) -> object:
     """Return what ARA stored: JSON, compressed by zlib."""
@@ -66,30 +64,25 @@ def read(run: int) -> dict:
     """Return a run as {id, name, path, status, started, seconds, user, controller, ansible, arguments, ...}.
 
     The rest is ``plays``, ``tasks``, ``hosts`` (with their counts) and ``results``. Times are seconds since the run
-    began. ``tasks`` is {id: {name, action, path, line, phase, from, to, failed,
-    warnings}} in their order, ``results`` a list of {task, host, status, changed, ignored, from, to, kept}, in which
-    ``kept`` is as in ``module_utils/ledger/results.py``.
+    began. ``tasks`` is {id: {name, action, path, line, phase, warnings}} in their order, ``results`` a list of {task,
+    host, status, changed, ignored, from, to, kept}, in which ``kept`` is as in ``module_utils/ledger/results.py``.
     """
     book = models.Playbook.objects.get(id=run)
 
     def since(moment) -> float:
         return (moment - book.started).total_seconds() if moment else 0.0
 
-    phases = {play.id: phase_of(play.name) for play in book.plays.all()}
-    plays = [
-        {"phase": phases[play.id], "from": since(play.started), "to": since(play.ended)}
+    plays = {
+        play.id: {"phase": phase_of(play.name), "from": since(play.started), "to": since(play.ended)}
         for play in book.plays.order_by("id")
-    ]
+    }
     tasks = {
         task.id: {
             "name": task.name,
             "action": task.action,
             "path": task.file.path,
             "line": task.lineno,
-            "phase": phases[task.play_id],
-            "from": since(task.started),
-            "to": since(task.ended),
-            "failed": task.status == "failed",
+            "phase": plays[task.play_id]["phase"],
             "warnings": task.warnings,
         }
         for task in book.tasks.select_related("file").order_by("id")
@@ -120,7 +113,7 @@ def read(run: int) -> dict:
         "controller": book.controller,
         "ansible": book.ansible_version,
         "arguments": unpacked(book.arguments),
-        "plays": plays,
+        "plays": list(plays.values()),
         "tasks": tasks,
         "hosts": hosts,
         "results": results if book.status == "expired" else without_rescued(results, hosts),

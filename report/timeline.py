@@ -10,7 +10,7 @@ MOST_ALONE = 800
 DENSITY = [(12, 22, 1), (30, 16, 1), (60, 11, 2), (150, 6, 10), (400, 3, 25), (10**9, 2, 100)]
 # The height of a label in pixels, in which no other label may be.
 LABEL = 13
-STATES = ("ok", "changed", "failed", "unreachable")
+STATES = ("ok", "changed", "failed", "unreachable")  # from good to bad
 MINUTE, MOST_TICKS = 60, 7
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
@@ -67,6 +67,14 @@ def state_of(result: dict) -> str:
     return "changed" if result["changed"] else "ok"
 
 
+def worst_of(run: dict) -> dict[str, str]:
+    """Return {host: the worst that happened to it}, one of ``STATES``."""
+    worst: dict[str, str] = {}
+    for result in run["results"]:
+        worst[result["host"]] = max(worst.get(result["host"], "ok"), state_of(result), key=STATES.index)
+    return worst
+
+
 def merged(spans: list[tuple[float, float]], gap: float) -> list[list[float]]:
     """Return spans in order, those nearer than a gap as one."""
     joined: list[list[float]] = []
@@ -119,13 +127,12 @@ def timeline(run: dict) -> dict:
     hosts = [host["name"] for host in run["hosts"]]
     _most, pixels, every = next(density for density in DENSITY if len(hosts) <= density[0])
     rows = {host: number for number, host in enumerate(hosts)}
-    pieces, worst = [], {}
+    pieces = []
     for part in parts(run):
         spans = merged([(result["from"], result["to"]) for result in part["results"]], NEAR * seconds)
         row, state = rows[part["host"]], part["state"]
         thinnest = THINNEST if state in ("ok", "changed") else THINNEST_FAILED
         pieces.append({"state": state, "d": path(spans, row, seconds, thinnest), "title": title(run, part)})
-        worst[part["host"]] = max(worst.get(part["host"], 0), STATES.index(state))
     # What is drawn last lies on top.
     pieces.sort(key=lambda piece: STATES.index(piece["state"]))
     return {
@@ -134,13 +141,13 @@ def timeline(run: dict) -> dict:
         "ticks": ticks(seconds),
         "bands": bands(run["plays"], seconds),
         "pieces": pieces,
-        "labels": labels(hosts, worst, every, pixels),
+        "labels": labels(hosts, worst_of(run), every, pixels),
     }
 
 
-def labels(hosts: list[str], worst: dict[str, int], every: int, pixels: int) -> list[dict]:
+def labels(hosts: list[str], worst: dict[str, str], every: int, pixels: int) -> list[dict]:
     """Return the labels of rows: all of them, or so many as fit, of which those of hosts that failed come first."""
-    failed = [number for number, host in enumerate(hosts) if worst.get(host, 0) >= STATES.index("failed")]
+    failed = [number for number, host in enumerate(hosts) if worst.get(host) in ("failed", "unreachable")]
     apart = max(-(-LABEL // pixels), 1)
     shown: list[int] = []
     for number in [*failed, *range(0, len(hosts), every)]:
@@ -150,7 +157,7 @@ def labels(hosts: list[str], worst: dict[str, int], every: int, pixels: int) -> 
         {
             "host": hosts[number],
             "top": 100 * (number + 0.5) / len(hosts),
-            "state": STATES[worst.get(hosts[number], 0)],
+            "state": worst.get(hosts[number], "ok"),
         }
         for number in sorted(shown)
     ]

@@ -69,7 +69,7 @@ class CallbackModule(CallbackBase):
         # a second one, two threads could each hold one and wait for the other.
         self.run, self.guard = state.Run(), self._display._lock
         self.diffs, self.failing = {}, {}
-        self.labels, self.variables, self.play, self.broken = {}, None, None, False
+        self.labels, self.play, self.broken = {}, None, False
         self.screen, self.ticker, self.ended = self.choose_screen(), None, threading.Event()
         self.asker = watch.Asker(self.guard, watch.AGAIN if self.screen.live else watch.SELDOM)
         logging.raiseExceptions = False  # a log on a full disk must not fill the terminal with tracebacks
@@ -143,7 +143,7 @@ class CallbackModule(CallbackBase):
             try:
                 now = time.monotonic()
                 with self.guard:
-                    self.asker.look(self.play, self.run, self.guard, now)
+                    self.asker.look(self.play, self.run, now)
                     if self.run.news and now - self.run.news[0].at > PATIENCE:
                         self.tell()
                     if self.screen.live:
@@ -157,7 +157,7 @@ class CallbackModule(CallbackBase):
 
     def draw(self, now):
         """Draw what runs now; nothing while ssh may still ask whether it knows a host."""
-        silent = not all(host in self.run.heard or watch.is_local(self, host) for host in self.run.working)
+        silent = not (self.play and self.play.connection == "local") and not self.run.heard.issuperset(self.run.working)
         self.screen.draw(lambda columns, rows: None if silent else region(self.run, now, columns, rows))
 
     def stop(self):
@@ -179,8 +179,8 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_play_start(self, play):
         """Print a heading when a new phase begins."""
         self.tell()
-        self.play, self.variables = play, play.get_variable_manager()
-        hosts = [host.name for host in self.variables._inventory.get_hosts(play.hosts)] if self.variables else []
+        self.play = play
+        hosts = [host.name for host in play.get_variable_manager()._inventory.get_hosts(play.hosts)]
         if state.enter(self.run, play.get_name(), hosts, time.monotonic()):
             self.screen.rest()
             check = " (check mode: nothing is changed)" if play.check_mode else ""

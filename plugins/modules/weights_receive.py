@@ -68,12 +68,15 @@ def join(given, folder):
 def complete(given, folder):
     """Wait for, or fetch, the last byte."""
     manifest, stall = given["manifest"], given["stall"]
-    if given["method"] == "p2p":
-        return receive.await_swarm(given["work"], folder, manifest, stall)
-    make_folder(folder, given["user"])
-    if given["method"] == "rsync":
-        return receive.fetch_rsync(given["url"], folder, manifest, stall, limit=given["limit"], user=given["user"])
-    with acting_as(given["user"]):
+    if given["method"] != "p2p":
+        make_folder(folder, given["user"])
+    actor = given["user"] if given["method"] == "http" else None
+    # In this order, because all threads act as that user: a report is begun, replaced and withdrawn by one.
+    with acting_as(actor), reported(total_size(manifest), lambda: sizes(folder, manifest)):
+        if given["method"] == "p2p":
+            return receive.await_swarm(given["work"], folder, manifest, stall)
+        if given["method"] == "rsync":
+            return receive.fetch_rsync(given["url"], folder, manifest, stall, limit=given["limit"], user=given["user"])
         return receive.fetch_http(given["url"], folder, manifest, stall)
 
 
@@ -89,8 +92,7 @@ def step(given, folder):
     make_folder(os.path.dirname(folder), given["user"])
     give_to(folder, given["user"])
     if given["state"] == "complete":
-        with reported(total_size(given["manifest"]), lambda: sizes(folder, given["manifest"])):
-            complete(given, folder)
+        complete(given, folder)
         return True
     short = shortage(folder, given["manifest"])
     if short:

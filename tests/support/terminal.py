@@ -4,7 +4,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from ptyprocess import PtyProcess
+from ptyprocess import PtyProcessUnicode
 
 CTRL_C = "\x03"
 
@@ -13,18 +13,18 @@ CTRL_C = "\x03"
 class Terminal:
     """A program on a pseudo terminal; ``drawn`` is all that it has drawn."""
 
-    process: PtyProcess
+    process: PtyProcessUnicode
     drawn: str = field(default="")
 
     @classmethod
     def run(cls, words: list[str], columns: int = 100, **options) -> "Terminal":
         """Start a program on a terminal of 24 lines."""
-        return cls(PtyProcess.spawn(words, dimensions=(24, columns), **options))
+        return cls(PtyProcessUnicode.spawn(words, dimensions=(24, columns), **options))
 
     def read(self) -> bool:
         """Read what is there; return False at the end."""
         try:
-            self.drawn += self.process.read(65536).decode("utf-8", "replace")
+            self.drawn += self.process.read(65536)
         except EOFError:
             return False
         return True
@@ -38,7 +38,7 @@ class Terminal:
 
     def press(self, keys: str) -> None:
         """Press keys."""
-        self.process.write(keys.encode())
+        self.process.write(keys)
 
     def resize(self, columns: int) -> None:
         """Change the width; the kernel tells the program by SIGWINCH."""

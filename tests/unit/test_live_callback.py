@@ -1,14 +1,10 @@
 """The callback over real runs of a small playbook: in a pipe, on terminals, and for readers that go away."""
 
-import fcntl
 import os
-import pty
 import re
 import shutil
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import ansible_runner
@@ -16,12 +12,12 @@ import pytest
 import yaml
 
 from testbed.containers import runs
-from testbed.paths import CLONE
+from testbed.paths import CLONE, IMPORTS
+from tests.support.terminal import Terminal
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 REASON = "The worker did not answer within 60 s; wanted an answer. Look at its journal, then run this again."
 VERDICT = "The fleet serves.\nIt says: Paris."
-PATHS = f"{CLONE}:{CLONE / 'collections'}"
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -93,21 +89,8 @@ def on_terminal(folder: Path, columns: int, *arguments: str, **variables: str) -
 
 def shown(words: list[str], columns: int, **variables: str) -> tuple[int, str]:
     """Return (status, all bytes as text) of a program on a terminal of that width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    run = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**variables))
-    os.close(theirs)
-    said = b""
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # how Linux says that the other end is closed
-            break
-        if not part:
-            break
-        said += part
-    os.close(ours)
-    return run.wait(120), said.decode()
+    terminal = Terminal.run(words, columns, env=environment(**variables))
+    return terminal.end(), terminal.drawn
 
 
 def settled(said: str) -> list[str]:
@@ -278,7 +261,7 @@ def test_ansible_runner_lets_it_draw_on_the_operator_s_terminal(site, tmp_path):
         "print('EVENTS', len(runs.changed(found)), runs.messages(found, 'Verdict | Say it'))\n"
     )
     command(site)  # removes what a run before wrote
-    status, said = shown([sys.executable, str(script), str(tmp_path), str(site)], 120, PYTHONPATH=PATHS)
+    status, said = shown([sys.executable, str(script), str(tmp_path), str(site)], 120, PYTHONPATH=IMPORTS)
     stays = settled(said)
     assert status == 0, said
     assert "Take long" in CODES.sub("", said) and "Take long" not in "".join(stays)

@@ -1,14 +1,17 @@
 """How far a long work is: the report that it writes, and the question that the view asks over an open connection."""
 
+import contextlib
 import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.storage import progress
 from ansible_collections.fastchat.fleet.plugins.module_utils.view import remote
+from ansible_collections.fastchat.fleet.plugins.modules import weights_receive
 
 
 def test_a_work_reports_each_second_and_leaves_nothing(tmp_path):
@@ -55,12 +58,47 @@ def test_a_rate_is_that_of_the_last_seconds():
     assert 9 <= facts["bytes_per_second"] <= 10 and facts["seconds_remaining"] == 5
 
 
-def test_a_local_host_is_asked_and_its_report_read():
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """Read no report of another work of this machine, which may be one that was killed; return where they lie."""
+    assert progress.FOLDER in remote.REPORTS
+    monkeypatch.setattr(remote, "REPORTS", remote.REPORTS.replace(progress.FOLDER, str(tmp_path / "run")))
+    monkeypatch.setattr(progress, "FOLDER", str(tmp_path / "run"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+def test_a_local_host_is_asked_and_its_report_read(alone):
     with progress.reported(1000, lambda: 10):
         time.sleep(0.3)
         found = remote.ask(remote.LOCAL, threading.RLock())
     assert found["bytes_total"] == 1000 and found["bytes_done"] == 10
     assert "bytes_total" not in remote.ask(remote.LOCAL, threading.RLock())
+
+
+def test_a_work_that_acts_as_another_user_is_heard_too(alone):
+    with progress.reported(1000, lambda: 10, str(alone / "fastchat-progress-4242")):
+        time.sleep(0.3)
+        assert remote.ask(remote.LOCAL, threading.RLock())["bytes_total"] == 1000
+
+
+def test_a_release_is_fetched_and_reported_by_one_user(monkeypatch):
+    told = []
+
+    @contextlib.contextmanager
+    def noted(what):
+        told.append(what)
+        yield
+        told.append(f"end {what}")
+
+    monkeypatch.setattr(weights_receive, "make_folder", lambda *_: None)
+    monkeypatch.setattr(weights_receive, "acting_as", lambda user: noted(f"acting as {user}"))
+    monkeypatch.setattr(weights_receive, "reported", lambda *_: noted("report"))
+    monkeypatch.setattr(weights_receive.receive, "fetch_http", lambda *_: told.append("fetch"))
+    given = {"manifest": {"files": {}}, "stall": 1, "method": "http", "url": "http://gpu01", "user": "ada"}
+    weights_receive.complete(given, "/nowhere")
+    assert told == ["acting as ada", "report", "fetch", "end report", "end acting as ada"]
 
 
 def test_a_host_that_hangs_costs_two_seconds_and_its_process_is_gone(tmp_path):

@@ -140,6 +140,8 @@ def test_reports_of_works_that_died_are_not_read_and_garbage_is_none():
     report = '{"bytes_done": 5, "at": 990}\n' + progress.MARK
     assert progress.parsed("1000\n" + report) == {"bytes_done": 5, "at": 990}
     assert progress.parsed("1100\n" + report) == {}
+    nonsense = '{"bytes_done": "many", "bytes_total": [9], "bytes_per_second": null, "at": 990}\n' + progress.MARK
+    assert progress.parsed("1000\n" + nonsense) == {"at": 990}
     for garbage in ("", "Password:", "1000\n[1]" + progress.MARK, "1000\n{" + progress.MARK):
         assert progress.parsed(garbage) == {}
 

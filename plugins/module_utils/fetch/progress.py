@@ -1,6 +1,5 @@
 """Report the progress of a fetch each second: in files (see ``tell``) and as a line. Python >= 3.6."""
 
-import collections
 import contextlib
 import threading
 import time
@@ -11,7 +10,6 @@ from ..storage.files import remove, write_json
 from .space import human
 
 PROGRESS_EVERY = 1.0  # seconds
-PROGRESS_WINDOW = 10  # samples that the rate is taken over
 
 
 class Progress:
@@ -22,7 +20,7 @@ class Progress:
         self.total, self.files, self.path, self.stream = total, files, path, stream
         self.done, self.fetched, self.finished = 0, 0, 0
         self.lock, self.ended = threading.Lock(), threading.Event()
-        self.samples = collections.deque([(time.monotonic(), 0)], maxlen=PROGRESS_WINDOW)
+        self.meter = progress.Meter(total)
 
     def add(self, there: int = 0, fetched: int = 0, finished: int = 0) -> None:
         """Count bytes that are there (negative when thrown away), bytes from the source, and finished files."""
@@ -32,17 +30,10 @@ class Progress:
             self.finished += finished
 
     def facts(self) -> Dict[str, Any]:
-        """Return what is known now; the rate is that of the last ten seconds, the seconds remaining may be None."""
+        """Return what is known now; the rate is that of the bytes that came from the source."""
         with self.lock:
-            now, (then, before) = time.monotonic(), self.samples[0]
-            self.samples.append((now, self.fetched))
-            rate = (self.fetched - before) / (now - then) if now > then else 0.0
-            left = max(0, self.total - self.done)
             return {
-                "bytes_done": self.done,
-                "bytes_total": self.total,
-                "bytes_per_second": int(rate),
-                "seconds_remaining": int(left / rate) if rate > 0 else None,
+                **self.meter.facts(self.done, self.fetched),
                 "files_done": self.finished,
                 "files_total": self.files,
                 "at": int(time.time()),

@@ -64,14 +64,17 @@ class Meter(object):
 
     def __init__(self, total):
         """``total`` in bytes, 0 when it is not known."""
-        self.total, self.done, self.samples = total, None, []
+        self.total, self.samples = total, []
 
-    def facts(self, done):
-        """Return {bytes_done, bytes_total, bytes_per_second, seconds_remaining}; the last may be None."""
-        now = time.time()
-        self.samples = [one for one in self.samples if 0 <= now - one[0] <= WINDOW] + [(now, done)]
+    def facts(self, done, moved=None):
+        """Return {bytes_done, bytes_total, bytes_per_second, seconds_remaining}; the last may be None.
+
+        The rate is that of the bytes ``moved``: all that are done, unless some of these were there before.
+        """
+        now, moved = time.time(), done if moved is None else moved
+        self.samples = [one for one in self.samples if 0 <= now - one[0] <= WINDOW] + [(now, moved)]
         then, before = self.samples[0]
-        rate = max(0, (done - before) / (now - then)) if now > then else 0
+        rate = max(0, (moved - before) / (now - then)) if now > then else 0
         left = max(0, self.total - done)
         return {
             "bytes_done": done,

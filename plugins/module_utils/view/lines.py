@@ -178,7 +178,7 @@ def result_lines(stats: Mapping[str, Mapping[str, int]], seconds: Mapping[str, f
         groups.setdefault((counts["changed"], counts["failed"], counts["unreachable"]), []).append(host)
     wide = column(stats)
     lines: list[Line] = [[], [("Result", "head")]]
-    for (changed, failed, unreachable), hosts in sorted(groups.items(), key=lambda one: one[0][1:], reverse=False):
+    for (changed, failed, unreachable), hosts in sorted(groups.items(), key=lambda one: one[0][1:]):
         bad: Line = [
             (f"   {name}={number}", "bad")
             for name, number in (("failed", failed), ("unreachable", unreachable))

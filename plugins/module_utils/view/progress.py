@@ -43,7 +43,8 @@ def number(value: Any) -> float | None:
 def parsed(text: str) -> dict[str, Any]:
     """Return the newest figures of what ``remote.SCRIPT`` prints: the host's clock, then one JSON object a work.
 
-    Their ``at`` is when they were written, 0 for what the kernel counts now, which is used where nothing else is.
+    What is no figure is left out, so that nobody has to look again at what a host wrote. Their ``at`` is when they were
+    written, 0 for what the kernel counts now, which is used where nothing else is.
     """
     head, _, body = text.partition("\n")
     try:
@@ -53,10 +54,11 @@ def parsed(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for line in body.split(MARK):
         try:
-            figures = json.loads(line)
+            said = json.loads(line)
         except ValueError:
             continue
-        at = number(figures.get("at")) if isinstance(figures, dict) else None
+        figures = {key: said[key] for key in said if number(said[key]) is not None} if isinstance(said, dict) else {}
+        at = figures.get("at")
         if at is not None and (clock - at <= STALE or not at) and at >= found.get("at", 0):
             found = figures
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .lines import column
-from .progress import cells_of, number
+from .progress import cells_of
 from .state import WATCHED, Run, watched
 from .words import count, duration, size
 
@@ -75,12 +75,12 @@ def idle(run: Run, host: str) -> Any:
 
     if host in run.failed:
         return Text("failed", "red")
-    return Text("waits for the others", "dim") if host in run.last else ""
+    return Text("waits for the others", "dim") if host in run.begun else ""
 
 
 def share(figures: dict[str, Any]) -> str:
     """Return how much is done, for a terminal on which bytes and rate have no room."""
-    done, total = number(figures.get("bytes_done")), number(figures.get("bytes_total"))
+    done, total = figures.get("bytes_done"), figures.get("bytes_total")
     return f"{min(100, int(100 * done / total))} %" if done is not None and total else size(done or 0)
 
 

@@ -25,7 +25,7 @@ SHARED = {
     "ConnectTimeout": str(LIMIT),
 }
 REPORTS = f"""date +%s
-for f in /run/fastchat-progress/*.json "${{TMPDIR:-/tmp}}/fastchat-progress-$(id -u)"/*.json; do
+for f in /run/fastchat-progress/*.json "${{TMPDIR:-/tmp}}"/fastchat-progress-*/*.json; do
   [ -f "$f" ] && head -c {LONGEST} "$f" && echo {MARK}
 done
 true"""

@@ -44,7 +44,7 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     hosts: list[str] = field(default_factory=list)  # of the play
     working: dict[str, Work] = field(default_factory=dict)
-    last: dict[str, str] = field(default_factory=dict)  # each host's last task
+    begun: set[str] = field(default_factory=set)  # hosts that have begun a task of the play
     news: list[News] = field(default_factory=list)
     warnings: dict[str, list[str]] = field(default_factory=dict)  # {warning: hosts}
     failed: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ def enter(run: Run, play: str, hosts: list[str], now: float) -> bool:
     leave(run, now)
     new = phase != run.phase
     run.phase, run.since, run.hosts = phase, now, list(hosts)
-    run.last = {}
+    run.begun = set()
     return new
 
 
@@ -78,7 +78,7 @@ def leave(run: Run, now: float) -> None:
 def begin(run: Run, host: str, task: str, now: float, command: bool = False) -> None:
     """Take in that a host begins a task."""
     run.working[host] = Work(task, now, command=command, told=now)
-    run.last[host] = task
+    run.begun.add(host)
 
 
 def end(run: Run, host: str) -> None:

@@ -22,32 +22,32 @@ AT_ONCE = 8
 class Asker:
     """Asks hosts that work for long how far they are, a few at a time and each in a thread of its own."""
 
-    def __init__(self, starting: Any, again: float) -> None:
-        """Begin with nobody asked: ``starting`` is the lock that Ansible forks under, ``again`` a pause in seconds."""
-        self.again, self.starting, self.commands, self.next, self.asking = again, starting, {}, {}, set()
+    def __init__(self, guard: Any, again: float) -> None:
+        """Begin with nobody asked: ``guard`` is the lock that Ansible forks under, ``again`` a pause in seconds."""
+        self.guard, self.again, self.commands, self.next, self.asking = guard, again, {}, {}, set()
         self.missed: dict[str, int] = {}
         self.before: dict[str, tuple[float, float]] = {}
 
-    def look(self, play: Any, run: Run, guard: Any, now: float) -> None:
+    def look(self, play: Any, run: Run, now: float) -> None:
         """Begin to ask the hosts whose turn it is; the answers become the figures of their work."""
         for host, work in [(host, run.working[host]) for host in watched(run)]:
             due = now - work.since >= LONG and now >= self.next.get(host, 0.0)
             if due and host in run.heard and host not in self.asking and len(self.asking) < AT_ONCE:
                 self.asking.add(host)
-                threading.Thread(target=self.ask, args=(play, run, guard, host, work), daemon=True).start()
+                threading.Thread(target=self.ask, args=(play, run, host, work), daemon=True).start()
 
-    def ask(self, play: Any, run: Run, guard: Any, host: str, work: Work) -> None:
+    def ask(self, play: Any, run: Run, host: str, work: Work) -> None:
         """Ask one host once. Whatever goes wrong, the host is asked less often."""
         figures = None
         try:
             if host not in self.commands:
                 self.commands[host] = remote.command_of(play, host)
             if self.commands[host]:
-                figures = remote.ask(self.commands[host], self.starting, work.command)
+                figures = remote.ask(self.commands[host], self.guard, work.command)
         except Exception:  # a view is no reason for an error
             self.commands.setdefault(host, [])
         now = time.monotonic()
-        with guard:
+        with self.guard:
             self.asking.discard(host)
             missed = self.missed[host] = self.missed.get(host, 0) + 1 if figures is None else 0
             self.next[host] = now + min(SELDOM, self.again * 2**missed)
@@ -63,11 +63,6 @@ class Asker:
             return figures
         self.before[host] = (now, done)
         return {**figures, "bytes_per_second": (done - before) / (now - then) if now > then and done >= before else 0}
-
-
-def is_local(view: Any, host: str) -> bool:
-    """Return whether a host is reached without ssh, which may ask a question."""
-    return view.play is not None and view.play.connection == "local"
 
 
 def long_lines(run: Run, now: float, every: float) -> list[Line]:

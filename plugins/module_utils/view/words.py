@@ -28,9 +28,9 @@ def duration(seconds: float) -> str:
     return f"{whole // HOUR} h {whole % HOUR // MINUTE:02d} min"
 
 
-def count(number: int, one: str, many: str = "") -> str:
+def count(number: int, word: str) -> str:
     """Return '1 host' or '2 hosts'."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def folded(names: Sequence[str]) -> str:
