@@ -49,6 +49,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fastchat.fleet.plugins.module_utils.storage.files import remove, write
 from ansible_collections.fastchat.fleet.plugins.module_utils.storage.tree import (
     answer_of,
+    content_of,
     difference,
     faults_of,
     in_place,
@@ -62,7 +63,7 @@ def refusal(command, entry):
         return ""
     candidate = entry["path"] + ".candidate"
     try:
-        write(candidate, entry["content"].encode("utf-8"), mode=0o600, durable=False)
+        write(candidate, content_of(entry).encode("utf-8"), mode=0o600, durable=False)
         process = subprocess.Popen(
             [candidate if word == "%s" else word for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )

@@ -63,6 +63,12 @@ def text_of(path, state):
         return stream.read().decode("utf-8", "replace")
 
 
+def content_of(entry):
+    """Return the content of an entry as text; under Python 2 a module's arguments are UTF-8 bytes."""
+    content = entry.get("content") or ""
+    return content.decode("utf-8") if isinstance(content, bytes) else content
+
+
 def number_of(name, table):
     """Return the number of a user or group; None when this host does not have it, as before the first run."""
     try:
@@ -98,7 +104,7 @@ def difference(entry):
     if wanted == "absent":
         return None if now == "absent" else shown(entry, "removed", text_of(path, now), "")
     if now != wanted:
-        after = {"file": entry.get("content"), "link": entry.get("target")}.get(wanted) or ""
+        after = {"file": content_of(entry), "link": entry.get("target")}.get(wanted) or ""
         words = {"directory": "created", "link": "linked", "file": "written"}
         return shown(entry, words[wanted], text_of(path, now), after)
     if wanted == "link":
@@ -106,9 +112,9 @@ def difference(entry):
         return None if leads == entry["target"] else shown(entry, "linked", leads, entry["target"])
     differ = attributes(entry)
     if wanted == "file":
-        before = text_of(path, now)
-        if before != entry["content"]:
-            return shown(entry, "written", before, entry["content"])
+        before, after = text_of(path, now), content_of(entry)
+        if before != after:
+            return shown(entry, "written", before, after)
     if not differ:
         return None
     pairs = sorted(differ.items())
@@ -141,9 +147,9 @@ def put(entry):
         own(path, entry)
     elif wanted == "file":
         make_folders(os.path.dirname(path))
-        if now != "file" or text_of(path, now) != entry["content"]:
+        if now != "file" or text_of(path, now) != content_of(entry):
             # The file gets its owner before its name: nobody may read it meanwhile who shall not.
-            write(path, entry["content"].encode("utf-8"), mode=0o600, prepare=lambda part: own(part, entry))
+            write(path, content_of(entry).encode("utf-8"), mode=0o600, prepare=lambda part: own(part, entry))
         else:
             own(path, entry)
 

@@ -209,3 +209,10 @@ def test_what_a_command_does_not_accept_is_not_written(tmp_path):
         assert words in done.stdout, done.stdout
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "play.yml"]
     assert (tmp_path / "a").read_text() == "bad\n"
+
+
+def test_a_content_in_bytes_as_python_2_hands_it_over_is_the_same_text(tmp_path):
+    entry = {"path": f"{tmp_path}/motd", "content": "Grüße … 你好\n"}
+    as_bytes = dict(entry, content=entry["content"].encode())
+    assert [one["after"] for one in tree.in_place([as_bytes])] == [entry["content"]]
+    assert tree.in_place([entry]) == tree.in_place([as_bytes]) == []
