@@ -42,7 +42,7 @@ tools: $(VENV)/.done
 	python -m testbed.tools tests
 
 unit: tools ## Plugins, models, inventories; fetching against a hub that fails on demand and a real git-lfs server
-	python -m pytest tests/unit
+	python -m pytest -n 2 tests/unit
 
 engine: tools ## The conversion, under the hosts' own packages: generated models, damaged files, kills, FastChat's result
 	python -m testbed.environment

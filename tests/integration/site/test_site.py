@@ -120,6 +120,12 @@ def test_check_mode_on_finished_hosts_reports_no_change(site):
     assert changed(runner) == []
 
 
+def test_hosts_have_the_ports_users_modes_and_sandboxes_that_molecule_verifies(site):
+    status, output = site.verified()
+    print(output)  # the number of tests, and the skips with their reasons
+    assert status == 0, output
+
+
 def test_a_changed_setting_restarts_its_service_only(site):
     runner = site.run("--tags=services", "--limit=gpu02", fastchat_worker_heartbeat_seconds=11)
     assert runner.rc == 0, words(runner)
