@@ -66,7 +66,7 @@ def main():
             changed=False, **gather(tool, module.params["timeout"], capabilities=module.params["capabilities"])
         )
     except OSError as error:
-        module.fail_json(msg="%s can not be run: %s." % (tool, error.strerror))
+        module.fail_json(msg="%s can not be run (%s): correct its path." % (tool, error.strerror))
 
 
 if __name__ == "__main__":
