@@ -93,7 +93,7 @@ def understood(path, body, wanted):
         if value is not None:
             found[name] = value
         elif name in REQUIRED:
-            raise Refused(f"{name} is missing.", param=name, code="missing_required_parameter")
+            raise Refused(f"{name} is missing: add it to the body.", param=name, code="missing_required_parameter")
     return for_fastchat(found)
 
 
