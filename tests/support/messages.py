@@ -203,8 +203,8 @@ def of_nginx(text: str) -> list[str]:
     return [tidy(one) for line in said for one in re.findall(r"^ *\d+: \['\w+', '(.*)'\],$", line)]
 
 
-def messages(root: Path) -> list[tuple[str, str]]:
-    """Return (where, sentence) of all that a project's code says when it refuses or fails."""
+def everything(root: Path) -> list[tuple[str, str]]:
+    """Return (where, sentence) of all that is found in a project's code, the parts of sentences among them."""
     found = []
     for path in sorted(
         path for room in ("plugins", "services", "fleet", "report") for path in root.glob(f"{room}/**/*.py")
@@ -225,4 +225,4 @@ def messages(root: Path) -> list[tuple[str, str]]:
         for path in sorted(root.glob(pattern)):
             said = reader(path.read_text(encoding="utf-8"))
             found += [(path.relative_to(root).as_posix(), one) for one in said]
-    return [(where, said) for where, said in found if said not in PARTS]
+    return found

@@ -5,13 +5,23 @@ import re
 import pytest
 
 from testbed.paths import CLONE
-from tests.support.messages import HOLE, messages, of_nginx, of_python, of_shell, of_yaml
+from tests.support.messages import (
+    HOLE,
+    PARTS,
+    SAY_NO_FAULT,
+    everything,
+    of_nginx,
+    of_python,
+    of_shell,
+    of_yaml,
+)
 from tests.support.sentences import no_faults
 
 PAGE = CLONE / "docs" / "TROUBLESHOOTING.md"
 OURS = "| what you see |"  # tables with another heading have what programs of others say
 LEAST_LETTERS, MOST_MEANT = 9, 6
-SAID = messages(CLONE)
+FOUND = everything(CLONE)
+SAID = [(where, said) for where, said in FOUND if said not in PARTS]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -63,6 +73,11 @@ def test_every_row_says_why_and_what_to_do():
     meant = {p: [said for said in dict(SAID).values() if is_meant(p, said)] for p in PATTERNS}
     no_faults([f"{p}: {those}" for p, those in meant.items() if len(those) > MOST_MEANT], of="stands for too much")
     no_faults({p for p in PATTERNS if PATTERNS.count(p) > 1}, of="stands there twice")
+
+
+def test_what_is_left_out_is_still_in_the_code():
+    assert {said for _, said in FOUND} >= PARTS
+    assert [name for name in SAY_NO_FAULT if not (CLONE / name).exists()] == []
 
 
 CODE = '''
