@@ -3,8 +3,8 @@
 What is found, and so what the document must have:
 - Python below ``plugins/``, ``services/``, ``fleet/`` and ``report/``: each text of a ``raise`` of a class that is not
   Python's own, of a ``fail_json``, of a ``print`` or a log's line of a service, and, wherever it stands, each text
-  that ends as a sentence does or says what is wanted. Docstrings, the documentation of modules, and help of commands
-  are left out, and so are the tables in ``SAY_NO_FAULT``.
+  that ends as a sentence does or says what is wanted. Docstrings, the documentation of modules, and the help of
+  commands and metrics are left out, and so are the tables in ``SAY_NO_FAULT``.
 - YAML below ``roles/`` and ``playbooks/``: each ``fail_msg``, each ``msg`` of ``fail``, and each text in a variable
   whose name has ``fault`` in it, also inside Jinja.
 - The gateway's errors, which are a mapping in its nginx template, and what a shell template says on stderr.
@@ -25,16 +25,15 @@ import jinja2
 import yaml
 
 HOLE = "…"
-# Sentences there say what is well, what a thing is, or how a command is used.
+# Files, or rooms, whose sentences say what is well, what a thing is, or how a command is used.
 SAY_NO_FAULT = {
     "fleet/commands.py": "help of the command fleet",
     "fleet/options.py": "help of the command fleet",
     "plugins/callback/live.py": "how a run goes on",
     "plugins/module_utils/units/api.py": "the description of the API, which docs/API.md has",
-    "plugins/module_utils/view/lines.py": "how a run goes on",
-    "plugins/module_utils/view/watch.py": "how a run goes on",
-    "services/api/parameters.py": "the table of parameters, which docs/API.md has",
+    "plugins/module_utils/view/": "how a run goes on",
     "report/page.py": "what the page of a run shows",
+    "services/api/parameters.py": "the table of parameters, which docs/API.md has",
     "services/api/schema.py": "the description of the API, which docs/API.md has",
 }
 # Parts of other sentences, and what is no fault.
@@ -51,6 +50,8 @@ PARTS = {
     "the page is at http://…:…",
     "{name, sha256} for kind http",
 }
+# Calls whose texts are help: of a command's options, and of metrics.
+HELPED = {"add_argument", "ArgumentParser", "Typer", "Option", "gauge", "counter", "histogram", "states"}
 DOCUMENTATION = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 JOURNALS = ("services/worker/", "services/controller/", "services/common/", "services/web/")
 
@@ -140,8 +141,8 @@ class Reader(ast.NodeVisitor):
         (self.visit_told if own else self.generic_visit)(node)
 
     def visit_Call(self, node: ast.Call) -> None:  # noqa: N802  ast's name
-        """Read a call; the help of a command says no fault."""
-        if called(node) in ("add_argument", "ArgumentParser", "Typer", "Option"):
+        """Read a call; the help of a command or of a metric says no fault."""
+        if called(node) in HELPED:
             return
         told = called(node) == "fail_json" or (self.journal and called(node) in ("print", "warning", "update"))
         (self.visit_told if told else self.generic_visit)(node)
@@ -210,7 +211,7 @@ def everything(root: Path) -> list[tuple[str, str]]:
         path for room in ("plugins", "services", "fleet", "report") for path in root.glob(f"{room}/**/*.py")
     ):
         name = path.relative_to(root).as_posix()
-        if name not in SAY_NO_FAULT:
+        if not name.startswith(tuple(SAY_NO_FAULT)):
             text = path.read_text(encoding="utf-8")
             found += [(f"{name}:{line}", said) for line, said in of_python(text, name.startswith(JOURNALS))]
     readers = {
