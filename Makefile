@@ -107,5 +107,6 @@ clean: ## Containers, network, image and .venv of this clone; the download cache
 locks: $(VENV)/.done ## Resolve every lock again, with hashes
 	python -m testbed.locks
 
-readmes: $(VENV)/.done ## Write roles/*/README.md from the roles' argument specs
+readmes: $(VENV)/.done ## Write roles/*/README.md and docs/VARIABLES.md from the argument specs
 	python -m testbed.role_readmes
+	python -m testbed.variables

@@ -115,7 +115,10 @@ def perform(name: str, command: Command, values: dict[str, Any]) -> int:
             say(str(error))
             return BUSY
         except OSError as error:
-            say(f"Nothing keeps a second run off these hosts: {lock_folder()} can not be written ({error.strerror}).")
+            say(
+                f"Nothing keeps a second run off these hosts: {lock_folder()} can not be written ({error.strerror})."
+                " Correct that, or name another directory in FLEET_LOCKS."
+            )
         return recorded(command, record, words, earlier)
 
 
@@ -146,5 +149,8 @@ def recorded(command: Command, record: dict[str, Any], words: list[str], earlier
         trouble = error
     say(closing(command, record))
     if trouble:
-        say(f"There is no record of this run: {record_folder()} can not be written ({trouble.strerror}).")
+        say(
+            f"There is no record of this run: {record_folder()} can not be written ({trouble.strerror})."
+            " Correct that, or name another directory in FLEET_RECORDS."
+        )
     return int(record["exit"])

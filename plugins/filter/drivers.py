@@ -97,7 +97,8 @@ def driver_plan(needs: dict) -> dict:
     module = "proprietary" if "proprietary-only" in modules or "open" not in platform else "open"
     if module == "proprietary" and "open-only" in modules and not faults:
         faults.append(
-            f"{' and '.join(needs['found'])} needs the open kernel module, which {needs['os']} does not have."
+            f"{' and '.join(needs['found'])} needs the open kernel module, which {needs['os']} does not have:"
+            " set nvidia_driver_install to false."
         )
     names = platform.get("by_branch") if needs["branch"] and "by_branch" in platform else platform[module]
     wanted = needs["packages"] or [name.format(branch=branch) for name in names]

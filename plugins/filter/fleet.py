@@ -19,10 +19,15 @@ def dict_kept(whole: dict, names: list[str]) -> dict:
 
 
 @cache
-def known_variables(roles: Path) -> dict[str, set[str]]:
-    """Return {role: its public variables} from the argument specs below a directory of roles."""
-    specs = {spec.parts[-3]: yaml.safe_load(spec.read_text()) for spec in roles.glob("*/meta/argument_specs.yml")}
-    return {role: set(spec["argument_specs"]["main"]["options"]) for role, spec in specs.items()}
+def known_variables(root: Path) -> dict[str, set[str]]:
+    """Return {role: its public variables} from the argument specs of a project's roles.
+
+    What playbooks read, those of single tasks by -e among them, stands under ``playbooks``.
+    """
+    specs = {path.parts[-3]: yaml.safe_load(path.read_text()) for path in root.glob("roles/*/meta/argument_specs.yml")}
+    known = {role: set(spec["argument_specs"]["main"]["options"]) for role, spec in specs.items()}
+    playbooks = yaml.safe_load((root / "playbooks" / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    return known | {"playbooks": set().union(*(spec["options"] for spec in playbooks.values()))}
 
 
 def inventory_faults(variables: dict, root: str) -> list[str]:
@@ -36,7 +41,7 @@ def inventory_faults(variables: dict, root: str) -> list[str]:
         "stacks": sorted(path.stem for path in (files / "stacks").glob("*.yml")),
         "models": sorted(path.stem for path in (files / "models").glob("*.yml")),
         "stack": yaml.safe_load(stack.read_text()) if stack.is_file() else {},
-        "roles": known_variables(Path(root) / "roles"),
+        "roles": known_variables(Path(root)),
     }
     return inventory.inventory_faults(variables, project)
 

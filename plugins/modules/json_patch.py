@@ -43,7 +43,9 @@ def main():
             except ValueError as error:
                 module.fail_json(msg="%s is not JSON (%s); fetch the file again." % (path, error))
     if not isinstance(before, dict):
-        module.fail_json(msg="%s holds a %s at its top, wanted an object." % (path, type(before).__name__))
+        module.fail_json(
+            msg="%s holds a %s at its top, wanted an object; fetch the file again." % (path, type(before).__name__)
+        )
     changes, after = patched(before, module.params["patch"])
     if changes and not module.check_mode:
         write(path + PART, after)

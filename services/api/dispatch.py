@@ -69,10 +69,10 @@ class Guard:
         path, method = scope["path"], scope["method"]
         name = path[len(MODELS) + 1 :] if path.startswith(f"{MODELS}/") else ""
         if path not in (*self.wanted, *OWN) and not name:
-            raise Refused("There is nothing here.", 404)
+            raise Refused("There is nothing at this path: the paths of the API begin with /v1/.", 404)
         right = "POST" if path in self.wanted and path != MODELS else "GET"
         if method != right:
-            raise Refused(f"{method} is not for this path.", 405, allow=right)
+            raise Refused(f"{method} is not for this path, wanted {right}.", 405, allow=right)
         if path == ALIVE:
             await reply(send, 200, {"alive": True})
             return

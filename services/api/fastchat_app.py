@@ -46,7 +46,7 @@ def leave_room(server):
         more = max_tokens + 1 if isinstance(max_tokens, int) and max_tokens > 0 else max_tokens
         length, error = await check_length(request, prompt, more, worker_addr)
         if error is None and length == 1:
-            sentence = "The prompt fills the context of this model, and leaves no room for an answer."
+            sentence = "The prompt fills the context of this model, and leaves no room for an answer: send less text."
             return None, server.create_error_response(CONTEXT_OVERFLOW, sentence)
         return (length if length is None else length - 1), error
 

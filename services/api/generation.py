@@ -60,10 +60,10 @@ def counted(said):
 def not_done(payload, said):
     """Return a sentence about a parameter that the worker ignores, which its first word shows, else None."""
     if BY_VLLM in said:
-        return "logprobs is not served by this worker." if payload.get("logprobs") is not None else None
+        return "logprobs is not served by this worker. Leave it out." if payload.get("logprobs") is not None else None
     for name, harmless in IGNORED.items():
         if (payload.get(name) or harmless) != harmless:
-            return f"{name} is not served by this worker: only one of vLLM can."
+            return f"{name} is not served by this worker: only one of vLLM can. Leave it out."
     return None
 
 
@@ -96,7 +96,7 @@ async def limited(saying, tally):
             last = await asyncio.wait_for(saying.__anext__(), left)
         except StopAsyncIteration:
             if last is None:
-                yield {"error_code": INTERNAL_ERROR, "text": "The worker gave no answer."}
+                yield {"error_code": INTERNAL_ERROR, "text": "The worker gave no answer; please ask again."}
             return
         except asyncio.TimeoutError:
             late = {"error_code": NO_WORKER, "text": f"No worker had time for this within {tally.seconds:g} s."}

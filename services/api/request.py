@@ -27,7 +27,7 @@ class Client:
             body += message.get("body", b"")
             more = message["type"] == "http.request" and message.get("more_body", False)
             if len(body) > BODY_LIMIT:
-                raise Refused(f"The body has more than {BODY_LIMIT} bytes.", 413)
+                raise Refused(f"The body has more than {BODY_LIMIT} bytes: send less text.", 413)
         return body
 
     async def wait(self):
@@ -52,14 +52,14 @@ class Client:
 
 def no_constant(name):
     """Refuse NaN and the infinities, which Python reads as JSON and nobody else does."""
-    raise Refused(f"The body has {name}, which is not JSON.")
+    raise Refused(f"The body has {name}, which is not JSON: write a number.")
 
 
 def finite(digits):
     """Return a number; a float that is too large would come out infinite, and a long integer takes its time."""
     value = float(digits)
     if abs(value) == float("inf") or len(digits) > MOST_SHOWN:
-        raise Refused("The body has a number that is too large.")
+        raise Refused("The body has a number that is too large: write a smaller one.")
     return int(digits) if digits.lstrip("-").isdigit() else value
 
 
@@ -68,7 +68,7 @@ def parsed(body):
     try:
         asked = json.loads(body.decode("utf-8"), parse_constant=no_constant, parse_float=finite, parse_int=finite)
     except (ValueError, RecursionError):
-        raise Refused("The body is not JSON.") from None
+        raise Refused("The body is not JSON, wanted an object in JSON.") from None
     if not isinstance(asked, dict):
         raise Refused(f"The body is {shown(asked)}, wanted an object.")
     return asked
@@ -93,7 +93,7 @@ def understood(path, body, wanted):
         if value is not None:
             found[name] = value
         elif name in REQUIRED:
-            raise Refused(f"{name} is missing.", param=name, code="missing_required_parameter")
+            raise Refused(f"{name} is missing: add it to the body.", param=name, code="missing_required_parameter")
     return for_fastchat(found)
 
 

@@ -65,7 +65,7 @@ async def hand_on(app, scope, client, send, asked, *, limits, served, again_seco
             raise Refused("No worker could be reached; please ask again.", 503, "server_error")
         if error:
             print(f"{scope['path']}: {type(error).__name__}", file=sys.stderr, flush=True)
-            raise Refused("The server could not answer this.", 500, "server_error")
+            raise Refused("The server could not answer this: tell its operator when you asked.", 500, "server_error")
         if not held.released:
             refused = held.refused()
             if refused:

@@ -138,7 +138,9 @@ class Held:
         if self.start and self.start["status"] == OK:
             return None
         code = OUT_OF_RANGE if self.start and self.start["status"] < FAULT else INTERNAL_ERROR
-        return translated(code, "FastChat could not answer this.", self.path, self.model)
+        return translated(
+            code, "FastChat could not answer this: tell its operator when you asked.", self.path, self.model
+        )
 
 
 class Kept:

@@ -73,7 +73,7 @@ def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
         (CHAT, {"stop": ["a"] * 17}, "stop has 17 entries, wanted 1 to 16."),
         (CHAT, {"stop": {}}, "stop is {}, wanted text."),
         (CHAT, {"stream": "yes"}, 'stream is "yes", wanted true or false.'),
-        (CHAT, {"model": None}, "model is missing."),
+        (CHAT, {"model": None}, "model is missing: add it to the body."),
         (CHAT, {"model": ""}, "model has 0 characters, wanted 1 to 256."),
         (CHAT, {"model": ["m"]}, 'model is ["m"], wanted text.'),
         (CHAT, {"messages": "Hi"}, 'messages is "Hi", wanted a list of 1 to 1000 messages.'),
@@ -98,7 +98,7 @@ def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():
         (TEXT, {"prompt": []}, "prompt has 0 entries, wanted 1 to 4."),
         (TEXT, {"prompt": [1, 2]}, "prompt is given in tokens, wanted text."),
         (TEXT, {"prompt": [[1, 2]]}, "prompt is given in tokens, wanted text."),
-        (TEXT, {"prompt": None}, "prompt is missing."),
+        (TEXT, {"prompt": None}, "prompt is missing: add it to the body."),
         (TEXT, {"logprobs": 100}, "logprobs is 100, wanted a number from 0 to 1."),
         (EMBED, {"input": [1]}, "input is given in tokens, wanted text."),
         (EMBED, {"input": "a" * 8193}, "input has 8193 characters, wanted 1 to 8192."),
@@ -117,7 +117,8 @@ def test_what_would_hurt_a_worker_is_refused_in_one_sentence(path, changed, sent
     ids=repr,
 )  # fmt: skip
 def test_what_is_no_json_object_is_refused(body):
-    assert len(refusal(CHAT, body)) < 200
+    said = refusal(CHAT, body)
+    assert len(said) < 200 and re.search(r", wanted an object|: write a (smaller one|number)\.", said)
 
 
 def test_a_value_is_never_quoted_whole():

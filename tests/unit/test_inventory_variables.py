@@ -15,12 +15,12 @@ from ansible_collections.fastchat.fleet.plugins.filter.fleet import known_variab
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.addresses import api_url, controller_url
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_refusal, preflight_table
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.sentences import counted, said_of
-from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.variables import TASK_VARIABLES, variable_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.variables import variable_faults
 
 from testbed.paths import CLONE
 from tests.support.rendering import Fleet
 
-ROLES = known_variables(CLONE / "roles")
+ROLES = known_variables(CLONE)
 LEAST = {
     "all": {
         "vars": {"fastchat_model": "smollm2-demo"},
@@ -99,8 +99,8 @@ def test_every_variable_that_a_playbook_asks_for_is_known():
     asked = set()
     for path in CLONE.glob("playbooks/*.yml"):
         asked |= set(re.findall(r"\b(\w+) (?:\| default\(|is (?:not )?defined)", path.read_text()))
-    families = ("bundle_", "prune_", "rebuild_", "rollback_", "rolling_", "status_", "teardown_")
-    assert {name for name in asked if name.startswith(families)} <= TASK_VARIABLES
+    families = ("bundle_", "prune_", "pull_", "rebuild_", "rollback_", "rolling_", "status_", "teardown_")
+    assert {name for name in asked if name.startswith(families)} <= ROLES["playbooks"]
 
 
 def test_addresses_follow_from_the_groups_and_the_ports():

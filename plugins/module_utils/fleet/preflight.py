@@ -25,7 +25,7 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
     if facts.get("architecture") != "x86_64":
         faults.append(f"architecture is {facts.get('architecture')}, wanted x86_64: the locks hold only those wheels.")
     if facts.get("os_family") not in ("Debian", "RedHat"):
-        faults.append(f"OS family is {facts.get('os_family')}, wanted Debian or RedHat.")
+        faults.append(f"OS family is {facts.get('os_family')}, wanted Debian or RedHat: use one of their systems.")
     memory = facts.get("memtotal_mb", 0)
     if memory < memory_mb:
         faults.append(f"memory is {memory} MiB, wanted {memory_mb} MiB: take a larger host or a smaller model.")

@@ -5,27 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-FLEET_VARIABLES = {
-    "fleet_controller",
-    "fleet_api",
-    "fleet_memory_mb",
-    "fleet_disk_mb",
-    "fleet_bundle",
-    "fleet_system",
-    "fleet_firewall",
-    "fleet_tls",
-    "fleet_proxy",
-    "fleet_no_proxy",
-}
 # What playbooks/group_vars sets for every play; no operator needs to.
 PROJECT_VARIABLES = {"fleet_files", "fleet_services", "__fleet_controller", "__fleet_api", "__fleet_environment"}
-# What the playbooks of single tasks are told, mostly by -e.
-TASK_VARIABLES = {
-    *("bundle_dir", "bundle_models", "bundle_near", "bundle_refresh", "bundle_sha256", "bundle_systems"),
-    *("prune_keep", "rebuild_from", "rebuild_host_key", "rolling_serial"),
-    *("rollback_model", "rollback_serial", "rollback_what"),
-    *("status_json", "status_seconds", "teardown_confirm", "teardown_data"),
-}
 # What roles leave behind on a host for a later phase of the same run.
 FACTS = {"git_lfs_bundled", "nvidia_driver_reboot_required"}
 # How names begin that nobody else has in an inventory; others, such as bundle_, may be somebody else's.
@@ -56,11 +37,12 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def variable_faults(names: Iterable[str], roles: dict[str, set[str]]) -> list[str]:
-    """Return one sentence for each variable that looks like ours and is not; ``roles`` is {role: its variables}.
+    """Return one sentence for each variable that looks like ours and is not.
 
-    What begins with two underscores, and what Ansible itself sets, is nobody's.
+    ``roles`` is {role: its variables}, and what playbooks read stands there under ``playbooks``. What begins with two
+    underscores, and what Ansible itself sets, is nobody's.
     """
-    known = set().union(*roles.values(), FLEET_VARIABLES, PROJECT_VARIABLES, TASK_VARIABLES, FACTS)
+    known = set().union(*roles.values(), PROJECT_VARIABLES, FACTS)
     faults = []
     for name in sorted(map(str, names)):
         if name in known or name.startswith(("_", "ansible_")) or not is_like_ours(name, known):

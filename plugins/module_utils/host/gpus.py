@@ -155,4 +155,4 @@ def gpus_of(module, asked):
     try:
         return gather(tool, asked["timeout"], capabilities=asked["capabilities"])
     except OSError as error:
-        return module.fail_json(msg="%s can not be run: %s." % (tool, error.strerror))
+        return module.fail_json(msg="%s can not be run (%s): correct its path." % (tool, error.strerror))

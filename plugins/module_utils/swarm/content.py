@@ -46,7 +46,7 @@ def shortage(folder, manifest):
     free = shutil.disk_usage(os.path.dirname(folder)).free
     if wanted <= free:
         return ""
-    return "%s needs %d MB more and has %d MB free." % (folder, wanted / 1e6, free / 1e6)
+    return "%s needs %d MB more and has %d MB free: make room first." % (folder, wanted / 1e6, free / 1e6)
 
 
 def swarm_done(folder, manifest):

@@ -68,7 +68,9 @@ def refuse_stand_in(first: bytes, path: str) -> None:
 def regular_file(folder: str, name: str) -> str:
     """Return the real path of a file directly in a model directory; refuse what leads out of it."""
     if name in (".", "..") or "/" in name or not is_name(name):
-        raise WeightsError(f"{folder} names the file {name[:100]!r}, wanted a plain file name without a path.")
+        raise WeightsError(
+            f"{folder} names the file {name[:100]!r}, wanted a plain file name without a path; fetch it again."
+        )
     path = os.path.join(folder, name)
     real = os.path.realpath(path)
     if os.path.dirname(real) != os.path.realpath(folder) and not real.startswith(os.path.realpath(folder) + os.sep):
@@ -80,7 +82,7 @@ def regular_file(folder: str, name: str) -> str:
     except OSError as error:
         raise WeightsError(f"{path} can not be read ({error.strerror}); correct that.") from None
     if not stat.S_ISREG(mode):
-        raise WeightsError(f"{path} is not a regular file.")
+        raise WeightsError(f"{path} is not a regular file; put the file itself there.")
     return real
 
 
@@ -121,14 +123,16 @@ def load_json(text: bytes, path: str, **hooks: Any) -> Any:
             raise WeightsError(f"{path} is cut: its JSON has no end after {len(text)} bytes; fetch it again.") from None
         raise WeightsError(f"{path} is not usable JSON ({str(error)[:100]}); fetch it again.") from None
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is not usable JSON ({type(error).__name__}: {str(error)[:100]}).") from None
+        raise WeightsError(
+            f"{path} is not usable JSON ({type(error).__name__}: {str(error)[:100]}); fetch it again."
+        ) from None
 
 
 def parse_json(text: bytes, path: str) -> dict[str, Any]:
     """Return the object that a JSON text holds; doubled keys, huge integers and endless nesting are refused."""
     found = load_json(text, path, parse_int=short_integer, object_pairs_hook=single_keys)
     if not isinstance(found, dict):
-        raise WeightsError(f"{path} holds a {type(found).__name__} at its top, wanted an object.")
+        raise WeightsError(f"{path} holds a {type(found).__name__} at its top, wanted an object; fetch it again.")
     return found
 
 
@@ -177,7 +181,8 @@ def found_format(folder: str) -> tuple[str, str]:
         if os.path.lexists(os.path.join(folder, name)):
             return name, kind
     raise WeightsError(
-        f"{folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor an index of shards."
+        f"{folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor an index of shards; fetch the"
+        " model, or correct the path."
     )
 
 
@@ -190,9 +195,11 @@ def weight_map_of(text: bytes, folder: str, index: str) -> dict[str, str]:
     """Return {tensor: shard} of an index's content; its shards must be named as weights are."""
     weight_map = parse_json(text, os.path.realpath(os.path.join(folder, index))).get("weight_map")
     if not isinstance(weight_map, dict) or not all(type(shard) is str for shard in weight_map.values()):
-        raise WeightsError(f"{index} in {folder} has no usable weight_map.")
+        raise WeightsError(f"{index} in {folder} has no usable weight_map; fetch it again.")
     if other := sorted(name for name in set(weight_map.values()) if not name.endswith((".safetensors", ".bin"))):
-        raise WeightsError(f"{index} in {folder} names {other[0][:100]!r}, wanted .safetensors or .bin files.")
+        raise WeightsError(
+            f"{index} in {folder} names {other[0][:100]!r}, wanted .safetensors or .bin files; fetch it again."
+        )
     return weight_map
 
 

@@ -19,7 +19,7 @@ def read_tensors(path: str) -> dict[str, Tensor]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be opened: {error.strerror}.") from None
+        raise WeightsError(f"{path} can not be opened ({error.strerror}); correct that.") from None
     try:
         first = os.pread(descriptor, HEAD, 0)
         refuse_stand_in(first, path)
@@ -28,7 +28,7 @@ def read_tensors(path: str) -> dict[str, Tensor]:
         if first.startswith(LEGACY_START):
             return read_legacy(descriptor, path)
         if path.endswith(".bin"):
-            raise WeightsError(f"{path} is not what torch.save writes; it begins with {first[:8]!r}.")
+            raise WeightsError(f"{path} is not what torch.save writes; it begins with {first[:8]!r}; fetch it again.")
         return read_safetensors(descriptor, path)  # the only format without a magic number
     finally:
         os.close(descriptor)
@@ -47,7 +47,7 @@ def read_headers(folder: Folder, wanted: frozenset[str] | None = None) -> dict[s
     if wanted is None:
         return tensors
     if missing := sorted(wanted - set(tensors)):
-        raise WeightsError(f"{missing[0][:100]!r} is not in {folder.path}, where it was wanted.")
+        raise WeightsError(f"{missing[0][:100]!r} is not in {folder.path}, where it was wanted; fetch the model again.")
     return {name: tensor for name, tensor in tensors.items() if name in wanted}
 
 
@@ -58,9 +58,11 @@ def read_shards(shards: dict[str, str], weight_map: dict[str, str], index: str) 
         for name, tensor in sorted(read_tensors(path).items(), key=lambda item: item[1].offset):
             if weight_map.get(name) != shard:
                 said = weight_map.get(name, "no file")[:100]
-                raise WeightsError(f"{name} lies in {path}, but {index} says {said!r}.")
+                raise WeightsError(f"{name} lies in {path}, but {index} says {said!r}; fetch the model again.")
             tensors[name] = tensor
     if missing := sorted(name for name in set(weight_map) - set(tensors) if weight_map[name] in shards):
         name = missing[0]
-        raise WeightsError(f"{name[:100]!r} is not in {weight_map[name]}, where {index} says it is.")
+        raise WeightsError(
+            f"{name[:100]!r} is not in {weight_map[name]}, where {index} says it is; fetch the model again."
+        )
     return tensors

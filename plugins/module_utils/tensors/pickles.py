@@ -222,17 +222,21 @@ def read_pickle(data: bytes, path: str, position: int = 0) -> tuple[Any, int]:
             opcode = pickle.take(1)
         return pickle.last(1)[0], pickle.position
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise WeightsError(f"The pickle in {path} is refused: {str(error)[:300]}.") from None
+        raise WeightsError(
+            f"The pickle in {path} is refused: {str(error)[:300]}. Fetch it again, from whom you trust."
+        ) from None
 
 
 def state_dict_tensors(value: Any, starts: dict[str, int], path: str) -> dict[str, Tensor]:
     """Return the tensors of an unpickled state dict; ``starts`` has the byte offset of each storage."""
     if type(value) is not dict:
-        raise WeightsError(f"{path} holds a {type(value).__name__}, wanted a dictionary of tensors.")
+        raise WeightsError(f"{path} holds a {type(value).__name__}, wanted a dictionary of tensors; fetch it again.")
     tensors = {}
     for name, view in value.items():
         if type(view) is not View or not is_name(name):
-            raise WeightsError(f"{name[:100]!r} in {path} is a {type(view).__name__}, wanted a named tensor.")
+            raise WeightsError(
+                f"{name[:100]!r} in {path} is a {type(view).__name__}, wanted a named tensor; fetch it again."
+            )
         dtype = view.storage.dtype
         place = starts[view.storage.key] + view.offset * dtype.size
         tensors[name] = Tensor(path, dtype, view.shape, view.strides, place)
@@ -246,7 +250,7 @@ def storages_of(value: Any, path: str) -> dict[str, Storage]:
         if type(view) is View:
             one = found.setdefault(view.storage.key, view.storage)
             if one != view.storage:
-                raise WeightsError(f"{path} describes its storage {one.key[:40]!r} in two ways.")
+                raise WeightsError(f"{path} describes its storage {one.key[:40]!r} in two ways; fetch it again.")
     return found
 
 
