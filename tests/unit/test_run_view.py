@@ -1,6 +1,10 @@
 """The words and lines of a run's view: sizes, hosts in few letters, changes, failures, the result."""
 
+import threading
+
 import pytest
+from ansible.plugins.loader import PluginLoader
+from ansible.template import Templar
 from ansible_collections.fastchat.fleet.plugins.module_utils.view import lines, progress, state, watch, words
 from ansible_collections.fastchat.fleet.plugins.module_utils.view.changes import names_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.view.region import region
@@ -194,3 +198,15 @@ class Screen:
 )
 def test_only_a_terminal_that_a_person_looks_at_is_drawn_on(terminal, environ, device):
     assert redraws(Screen(terminal), environ) == device
+
+
+def test_no_thread_of_the_view_loads_filters_while_ansible_does(monkeypatch):
+    """Half a filter plugin is what a second thread finds; so all are there before the first host is asked."""
+    watch.Asker(threading.RLock(), 1.0)
+
+    def load(_self, name, _path):
+        raise AssertionError(f"{name} is loaded late")
+
+    monkeypatch.setattr(PluginLoader, "_load_module_source", load)
+    templar = Templar(loader=None, variables={"hosts": ["b", "a"]})
+    assert templar.template("{{ hosts | sort | first | regex_replace('a', 'c') }}") == "c"

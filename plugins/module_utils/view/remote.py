@@ -42,6 +42,18 @@ true"""
 SCRIPT = REPORTS + UV
 
 
+def load_filters() -> None:
+    """Load Ansible's filters and tests now.
+
+    Ansible loads them when a template first needs one, and a second thread that needs one meanwhile finds half of them:
+    it warns that it skips plugins that seem to be invalid, and goes on without these.
+    """
+    from ansible.plugins.loader import filter_loader, test_loader  # noqa: PLC0415  (only the control node has these)
+
+    for loader in (filter_loader, test_loader):
+        list(loader.all())
+
+
 def command_of(play: Any, host: str) -> list[str]:
     """Return the words that run a script on a host, without the script; [] when there is no ssh connection to share.
 

@@ -23,7 +23,11 @@ class Asker:
     """Asks hosts that work for long how far they are, a few at a time and each in a thread of its own."""
 
     def __init__(self, guard: Any, again: float) -> None:
-        """Begin with nobody asked: ``guard`` is the lock that Ansible forks under, ``again`` a pause in seconds."""
+        """Begin with nobody asked: ``guard`` is the lock that Ansible forks under, ``again`` a pause in seconds.
+
+        It begins in Ansible's main thread, before there is another one.
+        """
+        remote.load_filters()
         self.guard, self.again, self.commands, self.next, self.asking = guard, again, {}, {}, set()
         self.missed: dict[str, int] = {}
         self.before: dict[str, tuple[float, float]] = {}
@@ -41,7 +45,8 @@ class Asker:
         figures = None
         try:
             if host not in self.commands:
-                self.commands[host] = remote.command_of(play, host)
+                with self.guard:  # a fork must not inherit what is half templated
+                    self.commands[host] = remote.command_of(play, host)
             if self.commands[host]:
                 figures = remote.ask(self.commands[host], self.guard, work.command)
         except Exception:  # a view is no reason for an error
