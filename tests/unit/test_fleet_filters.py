@@ -74,6 +74,7 @@ def test_a_sound_inventory_has_no_fault(stack):
         ({"fastchat_worker_prot": 1}, "fastchat_worker_prot is not a variable of role fastchat_worker"),
         ({"vicuna_weights_distribute": "p2p"}, "'p2p' and group builders is empty"),
         ({"fleet_memory": 1}, "fleet_memory is not a variable of the fleet"),
+        ({"el7_archive_use": True}, "el7_archive_use is true and el7_archive_centos is not set"),
     ],
 )
 def test_an_unsound_inventory_is_told_what_is_wrong(change, part):
