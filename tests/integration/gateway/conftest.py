@@ -64,6 +64,14 @@ class Gateway:
             found[name.lower()] = value
         return int(first.split()[1]), found, body
 
+    def files(self, most):
+        """Set how many files each process of nginx may have open; return how many the first one has."""
+        count = (
+            'for one in $(pgrep --full "nginx: worker"); do prlimit --pid $one --nofile=$1:65536; done\n'
+            'ls /proc/$(pgrep --full "nginx: worker" | head -1)/fd | wc -l'
+        )
+        return int(self.on("ctl01", "bash", "-ec", count, "-", str(most)))
+
     def asked(self):
         """Return [method, headers] of everything that reached the stand-in."""
         return json.loads(self.curl("/v1/models/asked", key=self.keys["bob"])[2])

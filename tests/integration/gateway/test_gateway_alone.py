@@ -184,3 +184,23 @@ def test_each_error_that_passes_says_when_to_ask_again(gateway):
     status, headers, body = ask(gateway, Origin=HOME)
     assert (status, headers["retry-after"]) == (502, "1") and is_error(body, "server_error")
     assert headers["access-control-allow-origin"] == HOME
+
+
+def test_a_gateway_that_has_no_room_says_when_to_ask_again(gateway):
+    """nginx calls it a 500 when it gets no socket for its question to the API; a client should ask again."""
+    gateway.stand_in()
+    assert gateway.run(**CORS).rc == 0
+    assert ask(gateway)[0] == 200
+    there = gateway.files(65536)
+    for room in range(there, there + 4):  # somewhere here it takes the client's connection and none to the API
+        gateway.files(room)
+        try:
+            status, headers, body = ask(gateway, Origin=HOME)
+        except RuntimeError:
+            continue  # not even the client's
+        if status != 200:
+            break
+    gateway.files(65536)
+    assert (status, headers["retry-after"]) == (503, "1") and is_error(body, "server_error")
+    assert headers["access-control-allow-origin"] == HOME
+    assert ask(gateway)[0] == 200
