@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from ansible.utils.vars import merge_hash
 from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.rpm_sources import address_faults, with_addresses
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.hosts import is_true
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.models import models_of
 
 # ansible.builtin.apt installs it by itself on a host that lacks it.
@@ -38,9 +39,9 @@ def packages_of(
     ``pinned``: git-lfs comes another way. ``firewall``: it is a table of our own (EL has firewalld).
     """
     wanted = set(variables.get("bundle_packages", []))
-    if firewall and variables.get("fleet_firewall", True):
+    if firewall and is_true(variables.get("fleet_firewall", True)):
         wanted |= set(defaults_of(root, "fleet_firewall", "vars")["__fleet_firewall_packages"])
-    if variables.get("fleet_tls", False) and groups & {"controllers", "workers", "gateways", "web_hosts"}:
+    if is_true(variables.get("fleet_tls", False)) and groups & {"controllers", "workers", "gateways", "web_hosts"}:
         tls = defaults_of(root, "fleet_tls", "vars")["__fleet_tls_packages"]
         wanted |= set(tls["default" if firewall else "RedHat"])
     if "gateways" in groups:

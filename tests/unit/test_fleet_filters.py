@@ -82,6 +82,12 @@ def test_an_unsound_inventory_is_told_what_is_wrong(change, part):
     assert len(faults) == 1 and part in faults[0] and faults[0].endswith(".")
 
 
+def test_text_for_false_asks_for_nothing():
+    """An INI inventory and -e NAME=VALUE hand on text."""
+    assert inventory_faults({**GOOD, "el7_archive_use": "false"}, ROOT) == []
+    assert len(inventory_faults({**GOOD, "el7_archive_use": "true"}, ROOT)) == 1
+
+
 def test_digest_ignores_the_order_of_keys_and_sees_values():
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
     assert digest_of({"a": 1}) != digest_of({"a": 2})

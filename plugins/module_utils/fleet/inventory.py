@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..placement.hosts import is_true
 from .variables import variable_faults
 
 
@@ -66,7 +67,7 @@ def inventory_faults(variables: dict, project: dict) -> list[str]:
             f"fastchat_stack is {name!r} on a controller, where the API would stream nothing with its packages:"
             " set it to cpu for group controllers."
         )
-    if variables.get("el7_archive_use") and not variables.get("el7_archive_centos"):
+    if is_true(variables.get("el7_archive_use")) and not variables.get("el7_archive_centos"):
         faults.append(
             "el7_archive_use is true and el7_archive_centos is not set: set it to the address of the directory with os,"
             " updates and extras of CentOS 7.9.2009, of a mirror or of CentOS's archive (docs/DRIVERS.md)."

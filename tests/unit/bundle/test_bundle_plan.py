@@ -48,6 +48,8 @@ def test_a_plan_has_stunnel_where_hosts_speak_tls():
     hosts = {name: host(group, fleet_system=system, **variables) for name, (group, system) in systems.items()}
     plan = bundle_plan(hosts, list(hosts), str(ROOT))
     assert plan["deb"]["debian12"] == ["nftables", "openssl", "python3-apt", "stunnel4"]
+    hosts["ctl01"] |= {"fleet_tls": "false", "fleet_firewall": "no"}  # as an INI inventory has it
+    assert "debian12" not in bundle_plan(hosts, list(hosts), str(ROOT))["deb"]
     assert "stunnel4" not in plan["deb"]["debian11"] and "stunnel" in plan["rpm"]["centos7"]
 
 
