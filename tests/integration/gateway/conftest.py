@@ -65,9 +65,10 @@ class Gateway:
         return int(first.split()[1]), found, body
 
     def files(self, most):
-        """Set how many files each process of nginx may have open; return how many the first one has."""
+        """Set how many files each process of nginx may have open, as its user may; return how many one has."""
         count = (
-            'for one in $(pgrep --full "nginx: worker"); do prlimit --pid $one --nofile=$1:65536; done\n'
+            "as='setpriv --reuid=fastchat-gateway --regid=fastchat-gateway --clear-groups'\n"
+            'for one in $(pgrep --full "nginx: worker"); do $as prlimit --pid $one --nofile=$1:; done\n'
             'ls /proc/$(pgrep --full "nginx: worker" | head -1)/fd | wc -l'
         )
         return int(self.on("ctl01", "bash", "-ec", count, "-", str(most)))
