@@ -30,6 +30,7 @@ EXAMPLES = r"""
 RETURN = r"""
 taken: {description: Port to owner of each wanted port that another user listens on., type: dict, returned: always}
 unknown: {description: Names that do not resolve., type: list, elements: str, returned: always}
+loopback: {description: Names whose address is the host's loopback and what it is., type: dict, returned: always}
 disk: {description: 'For each file system: paths, wanted and free MiB.', type: list, elements: dict, returned: always}
 pythons: {description: 'Version of each Python by its path, empty when it is absent.', type: dict, returned: always}
 python_faults: {description: 'Why a Python that is there does not run, by its path.', type: dict, returned: always}
@@ -43,6 +44,7 @@ import pwd
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fastchat.fleet.plugins.module_utils.addresses.joining import is_loopback
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.probe import (
     address_of,
     free_mb,
@@ -106,11 +108,13 @@ def main():
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     asked = module.params
+    addresses = dict((name, address_of(name)) for name in asked["names"])
     answers = dict((path, python_answer(path)) for path in asked["pythons"])
     module.exit_json(
         changed=False,
         taken=taken(asked["ports"]),
-        unknown=[name for name in asked["names"] if not address_of(name)],
+        unknown=[name for name in asked["names"] if not addresses[name]],
+        loopback=dict((name, address) for name, address in addresses.items() if is_loopback(address)),
         disk=space(asked["disk"]),
         pythons=dict((path, version) for path, (version, _fault) in answers.items()),
         python_faults=dict((path, fault) for path, (version, fault) in answers.items() if not version),

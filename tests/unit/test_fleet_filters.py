@@ -42,6 +42,27 @@ def test_all_faults_are_listed_at_once():
         assert any(part in fault for fault in faults), part
 
 
+@pytest.mark.parametrize(
+    ("address", "name", "found", "told"),
+    [
+        ("10.1.2.3", "ctl01", "127.0.1.1", True),
+        ("10.1.2.3", "localhost", "127.0.0.1", True),
+        ("fd00::3", "ctl01", "::1", True),
+        ("127.0.0.1", "localhost", "127.0.0.1", False),
+        ("::", "ctl01", "127.0.1.1", False),
+        ("", "ctl01", "127.0.1.1", False),
+    ],
+)
+def test_a_name_that_leads_a_host_to_itself_alone_is_refused_where_services_listen_elsewhere(
+    address, name, found, told
+):
+    """Debian's installer writes 127.0.1.1 for a host's name; its API would look there for the controller."""
+    probe = {**NEEDS["probe"], "loopback": {name: found}}
+    said = "".join(preflight_faults(FACTS, {**NEEDS, "address": address, "probe": probe}))
+    assert said.startswith(f"the name {name} is {found} here, and its services listen on {address}: ") == told
+    assert bool(said) == told
+
+
 GOOD = {
     "groups": {"controllers": ["c"], "workers": ["w"]},
     "fleet_controller": "http://c:21001",
@@ -63,6 +84,7 @@ def test_a_sound_inventory_has_no_fault(stack):
         ({"groups": {"controllers": ["a", "b"], "workers": ["w"]}}, "controllers has 2 hosts"),
         ({"groups": {"controllers": ["a"], "workers": []}}, "group workers is empty"),
         ({"fleet_controller": "ctl01"}, "fleet_controller is 'ctl01'"),
+        ({"fleet_api": "http://ctl01:8000"}, "fleet_api is 'http://ctl01:8000', wanted a URL that ends with /v1"),
         ({"fastchat_stack": "el9"}, "files/stacks: ['cpu'"),
         ({"fastchat_model": None}, "files/models"),
         ({"fastchat_model": "auto"}, "fastchat_model is 'auto'"),

@@ -45,6 +45,12 @@ def inventory_faults(variables: dict, project: dict) -> list[str]:
                 f"{name} is {variables[name]!r}, wanted a URL such as http://ctl01:21001: correct it, or"
                 " remove it to have the one of group controllers."
             )
+    api = str(variables.get("fleet_api", "http:///v1"))
+    if api.startswith("http") and not api.rstrip("/").endswith("/v1"):
+        faults.append(
+            f"fleet_api is {api!r}, wanted a URL that ends with /v1, such as http://ctl01:8000/v1: correct it, or"
+            " remove it to have the one of group controllers."
+        )
     for name, folder in (("fastchat_stack", "stacks"), ("fastchat_model", "models")):
         there = project[folder]
         if variables.get(name) not in [*there, *(["auto"] if folder == "stacks" else [])]:
