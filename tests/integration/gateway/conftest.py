@@ -65,7 +65,7 @@ class Gateway:
         return int(first.split()[1]), found, body
 
     def files(self, most):
-        """Start nginx anew with a limit of open files, 0 for its unit's own; return how many each of its workers has."""
+        """Start nginx anew with a limit of open files, 0 for its own; return how many each of its workers has."""
         script = (
             "cd /etc/systemd/system; mkdir -p fastchat-gateway.service.d; rm -f fastchat-gateway.service.d/files.conf\n"
             'test "$1" = 0 || printf "[Service]\\nLimitNOFILE=$1\\n" > fastchat-gateway.service.d/files.conf\n'
