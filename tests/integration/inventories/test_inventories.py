@@ -13,6 +13,10 @@ from testbed.containers import fleet, proxy
 from testbed.containers.runs import changed, messages, results, words
 from testbed.paths import CLONE, STATE
 
+MISNAME = """
+cp /etc/hosts /root/hosts
+{ grep --invert-match "$1" /root/hosts; echo "127.0.1.1 $1"; } > /etc/hosts
+"""
 CURRENT = "/srv/fastchat/models/smollm2-demo/current"
 READ_BY_SERVICES = f"/opt/fastchat/env {CURRENT} /usr/local/lib/fastchat"
 UNREACHABLE = 4  # ansible-playbook's exit status; 2 is a host that failed
@@ -62,6 +66,18 @@ def test_a_wrong_sudo_password_is_that_host_s_fault(site):
     runner = site.run(f"--limit={ASKED}", playbook="playbooks/preflight.yml", **wrong)
     assert runner.rc == 2
     assert "Incorrect sudo password" in words(runner)
+
+
+def test_a_controller_whose_name_leads_to_itself_alone_is_refused(site):
+    """Debian's installer writes 127.0.1.1 for a host's name; the API would look there for the controller."""
+    on(CONTROLLER, MISNAME, CONTROLLER)
+    try:
+        runner = site.run(playbook="playbooks/preflight.yml")
+    finally:
+        on(CONTROLLER, "cat /root/hosts > /etc/hosts")
+    assert runner.rc == 2 and changed(runner) == []
+    address = fleet.address_of(FLEET, CONTROLLER)
+    assert f"the name {CONTROLLER} is 127.0.1.1 here, and its services listen on {address}: give it" in words(runner)
 
 
 def test_a_worker_alone_on_a_fresh_fleet_waits_for_its_controller(site):
