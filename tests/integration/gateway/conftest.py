@@ -70,7 +70,7 @@ class Gateway:
             "cd /etc/systemd/system; mkdir -p fastchat-gateway.service.d; rm -f fastchat-gateway.service.d/files.conf\n"
             'test "$1" = 0 || printf "[Service]\\nLimitNOFILE=$1\\n" > fastchat-gateway.service.d/files.conf\n'
             "systemctl daemon-reload; systemctl restart fastchat-gateway; sleep 1\n"
-            'ls /proc/$(pgrep --full "nginx: worker" | head -1)/fd | wc -l'
+            'ls /proc/$(pgrep --full "^nginx: worker" | head -1)/fd | wc -l'
         )
         return int(self.on("ctl01", "bash", "-ec", script, "-", str(most)))
 
