@@ -1,6 +1,7 @@
 """One gateway in order: set up, asked by pages of other origins, refused by nginx, and each of its own errors."""
 
 import json
+import time
 
 import pytest
 
@@ -191,11 +192,13 @@ def test_a_gateway_that_has_no_room_says_when_to_ask_again(gateway):
     gateway.stand_in()
     assert gateway.run(**CORS).rc == 0
     assert ask(gateway)[0] == 200
-    there = gateway.files(1024)
-    # Somewhere here it takes the client's connection and has none for its own; with one less it takes none at all.
-    answers = (ask(gateway, Origin=HOME) for room in range(there + 4, there, -1) if gateway.files(room))
-    status, headers, body = next(found for found in answers if found[0] != 200)
-    gateway.files(0)
+    gateway.limit_files(32)
+    gateway.hold(gateway.room(32) - 1)  # the last is for the client's own connection
+    until = time.monotonic() + 10
+    while gateway.room(32) > 1:
+        assert time.monotonic() < until, "the connections are not held"
+    status, headers, body = ask(gateway, Origin=HOME)
+    gateway.limit_files(0)
     assert (status, headers["retry-after"]) == (503, "1") and is_error(body, "server_error")
     assert headers["access-control-allow-origin"] == HOME
     assert ask(gateway)[0] == 200
