@@ -130,7 +130,7 @@ def recorded(command: Command, record: dict[str, Any], words: list[str], earlier
     except OSError as error:
         trouble = error
     STARTED.append(name)
-    ended = running.run(words, path / "events.jsonl" if path else None)
+    ended = running.run(words, path / "events.jsonl" if path else None, usual)
     record |= {
         "seconds": round(time.time() - record["started"], 1),
         "exit": status_of(ended.code, ended.recap, ended.signals),

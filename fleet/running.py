@@ -139,10 +139,11 @@ def recap_of(path: Path) -> tuple[Recap, bool]:
     return known["hosts"], known["stopped"]
 
 
-def run(arguments: list[str], events: Path | None) -> Ended:
+def run(arguments: list[str], events: Path | None, usual: float | None = None) -> Ended:
     """Run ansible-playbook with arguments; return how it ended.
 
-    ``events`` is the file that keeps the events, None where none is kept.
+    ``events`` is the file that keeps the events, None where none is kept. ``usual`` is how many seconds such a run
+    usually takes, from which the callback shows how much is left.
     """
     with scratch() as folder, signals() as came:
         config = Playbook(
@@ -153,7 +154,11 @@ def run(arguments: list[str], events: Path | None) -> Ended:
             input_fd=sys.stdin,
             output_fd=sys.stdout,
             error_fd=sys.stderr,
-            envvars={**environment(events), "FLEET_RECAP": str(folder / "recap.json")},
+            envvars={
+                **environment(events),
+                "FLEET_RECAP": str(folder / "recap.json"),
+                "FLEET_USUAL_SECONDS": str(usual or 0),
+            },
         )
         config.prepare_run_command("ansible-playbook", cmdline_args=arguments)
         runner = Runner(config=config, remove_partials=False, status_handler=forget)

@@ -67,7 +67,7 @@ class CallbackModule(CallbackBase):
         super().__init__(*args, **kwargs)
         # One lock for all: Ansible prints and forks under its display's, and ansible-runner calls hooks under it. With
         # a second one, two threads could each hold one and wait for the other.
-        self.run, self.guard = state.Run(), self._display._lock
+        self.run, self.guard = state.Run(usual=state.usual_seconds(os.environ)), self._display._lock
         self.diffs, self.failing = {}, {}
         self.labels, self.play, self.broken = {}, None, False
         self.screen, self.ticker, self.ended = self.choose_screen(), None, threading.Event()

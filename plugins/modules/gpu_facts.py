@@ -50,24 +50,13 @@ hint: {description: One sentence when there are cards and no driver., type: str,
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import gather
+from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import GPU_OPTIONS, gpus_of
 
 
 def main():
     """Map arguments onto the questions."""
-    spec = {
-        "nvidia_smi": {"type": "str", "default": ""},
-        "timeout": {"type": "int", "default": 60},
-        "capabilities": {"type": "dict", "default": {}},
-    }
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    tool = module.params["nvidia_smi"] or module.get_bin_path("nvidia-smi") or ""
-    try:
-        module.exit_json(
-            changed=False, **gather(tool, module.params["timeout"], capabilities=module.params["capabilities"])
-        )
-    except OSError as error:
-        module.fail_json(msg="%s can not be run: %s." % (tool, error.strerror))
+    module = AnsibleModule(argument_spec=GPU_OPTIONS, supports_check_mode=True)
+    module.exit_json(changed=False, **gpus_of(module, module.params))
 
 
 if __name__ == "__main__":

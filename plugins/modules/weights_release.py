@@ -33,7 +33,7 @@ options:
     choices: [quick, full]
     default: quick
   keep: {description: Releases to keep., type: int, default: 2}
-  leftover: {description: 'With C(pruned), a directory that is removed first.', type: path}
+  leftover: {description: 'A directory that C(pruned) removes first.', type: path}
 author: [fastchat-fleet]
 """
 EXAMPLES = r"""
@@ -43,6 +43,7 @@ EXAMPLES = r"""
 RETURN = r"""
 published: {description: Whether the release is whole and current., type: bool, returned: unless rolled back or pruned}
 damaged: {description: Files of it that are missing or wrong., type: list, elements: str, returned: state is present}
+surplus: {description: What C(pruned) would remove now., type: list, elements: str, returned: state is present}
 files: {description: Size and sha256 of its files by its manifest., type: dict, returned: state is present}
 good: {description: Size and sha256 of its files that are right., type: dict, returned: state is present}
 current: {description: The digest that current points to., type: str, returned: always}
@@ -80,13 +81,13 @@ def present(asked, dry):
     release = os.path.join(asked["root"], "releases", asked["digest"])
     manifest = read_json(os.path.join(release, MANIFEST))
     if manifest is None:
-        return {"changed": False, "published": False, "damaged": [], "good": {}, "files": {}}
+        return {"changed": False, "published": False, "damaged": [], "good": {}, "files": {}, "surplus": surplus(asked)}
     bad = damaged(release, manifest, full=asked["verify"] == "full", note=not dry)
     good = dict((name, entry) for name, entry in manifest["files"].items() if name not in bad)
     elsewhere = current(asked["root"]) != asked["digest"]
     if not bad and not dry:
         flip(asked["root"], asked["digest"])
-    found = {"published": not bad, "damaged": bad, "good": good, "files": manifest["files"]}
+    found = {"published": not bad, "damaged": bad, "good": good, "files": manifest["files"], "surplus": surplus(asked)}
     return dict(found, changed=elsewhere and not bad)
 
 
@@ -126,6 +127,12 @@ def rolled_back(asked, dry):
         flip(root, wanted)
     diff = {"before": was + "\n", "after": wanted + "\n"}
     return {"changed": True, "was": was, "now": wanted, "differs": differs, "diff": diff}
+
+
+def surplus(asked):
+    """Return what ``pruned`` would remove."""
+    left = [asked["leftover"]] if asked["leftover"] and os.path.lexists(asked["leftover"]) else []
+    return left + superfluous(asked["root"], asked["keep"])
 
 
 def pruned(asked, dry):

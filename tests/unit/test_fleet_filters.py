@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.fastchat.fleet.plugins.filter.fleet import inventory_faults
-from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_faults
+from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.preflight import preflight_faults, systems_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.fleet.variables import PROJECT_VARIABLES
 from ansible_collections.fastchat.fleet.plugins.module_utils.units.settings import digest_of
 
@@ -16,10 +16,12 @@ FACTS = {
 }
 NEEDS = {
     "memory_mb": 1500,
+    "ports": [21002],
+    "disk": [{"path": "/srv/fastchat", "mb": 1000}],
     "probe": {
-        "taken": {},
+        "taken": {"22": "root"},  # a port that nothing of ours wants
         "unknown": [],
-        "disk": [{"paths": ["/srv/fastchat"], "free_mb": 2048, "wanted_mb": 1000}],
+        "disk": [{"device": 1, "free_mb": 2048, "done": False, "used_mb": 0}],
     },
     "clock_skew": 0,
 }
@@ -34,7 +36,7 @@ def test_all_faults_are_listed_at_once():
     probe = {
         "taken": {"21002": "nobody"},
         "unknown": ["ctl01"],
-        "disk": [{"paths": ["/srv/fastchat", "/opt/fastchat"], "free_mb": 5, "wanted_mb": 1000}],
+        "disk": [{"device": 1, "free_mb": 5, "done": False, "used_mb": 0}],
     }
     needs = {**NEEDS, "clock_skew": "-300", "memory_mb": "1500", "probe": probe}
     faults = preflight_faults(bad, needs)
@@ -61,6 +63,24 @@ def test_a_name_that_leads_a_host_to_itself_alone_is_refused_where_services_list
     said = "".join(preflight_faults(FACTS, {**NEEDS, "address": address, "probe": probe}))
     assert said.startswith(f"the name {name} is {found} here, and its services listen on {address}: ") == told
     assert bool(said) == told
+
+
+def test_the_disk_that_is_wanted_is_added_up_by_file_system_less_what_a_cut_run_left():
+    wanted = [
+        {"path": path, "mb": mb} for path, mb in (("/srv/a", 1000), ("/srv/b", "500"), ("/opt", 700), ("/srv/c", 9))
+    ]
+    places = [
+        {"device": 7, "free_mb": 1200, "done": False, "used_mb": 400},
+        {"device": 7, "free_mb": 1200, "done": False, "used_mb": 900},  # more than it will take in the end
+        {"device": 3, "free_mb": 100, "done": True, "used_mb": 0},
+        {"device": 7, "free_mb": 1200, "done": False, "used_mb": 0},
+    ]
+    assert systems_of(wanted, places) == [
+        {"paths": ["/opt"], "wanted_mb": 0, "free_mb": 100},
+        {"paths": ["/srv/a", "/srv/b", "/srv/c"], "wanted_mb": 609, "free_mb": 1200},
+    ]
+    with pytest.raises(ValueError, match="zip"):
+        systems_of(wanted, places[:1])
 
 
 GOOD = {

@@ -30,7 +30,7 @@ PLAYBOOK = """
       ansible.builtin.debug: {msg: said}
       changed_when: true
     - name: Wait
-      ansible.builtin.pause: {seconds: "{{ wait | default(0) }}"}
+      ansible.builtin.command: sleep {{ wait | default(0) }}
       when: wait is defined
 """
 WARNING = "This run is not recorded in the ledger"
@@ -203,12 +203,13 @@ def test_two_recorders_at_once_record_each_run_once(tmp_path):
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_is_recorded_as_such(book, tmp_path, sign):
     ledger = tmp_path / "ledger"
-    command = [Path(sys.executable).parent / "ansible-playbook", book, "-i", "hosts", "-e", "wait=15"]
+    command = [Path(sys.executable).parent / "ansible-playbook", book, "-i", "hosts", "-e", "wait=60"]
     environment, quiet = os.environ | surroundings(ledger), subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=quiet, stdout=quiet, stderr=quiet)
+    streams = {"stdin": quiet, "stdout": quiet, "stderr": quiet}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, **streams)
     wait_for(lambda: any(b'"name":"Wait"' in path.read_bytes() for path in spool.waiting(ledger)))
     assert settle(ledger) == [], "a run that lives is not recorded"
-    process.send_signal(sign)
+    os.killpg(process.pid, sign)  # as Ctrl-C does, and forks of a run are part of it
     process.wait(30)
     # After SIGINT the run's own recorder may have been first.
     wait_for(lambda: settle(ledger) or not spool.waiting(ledger))

@@ -58,7 +58,11 @@ def site(tmp_path_factory):
 
 def environment(**variables: str) -> dict[str, str]:
     """Return this project's environment, without what the surroundings of the tests say about terminals."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR", "ANSIBLE_FORCE_COLOR")}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("CI", "COLUMNS", "NO_COLOR", "ANSIBLE_FORCE_COLOR")
+    }
     return {**kept, "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"), "TERM": "xterm-256color", **variables}
 
 

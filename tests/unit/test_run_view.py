@@ -3,6 +3,7 @@
 import pytest
 from ansible_collections.fastchat.fleet.plugins.module_utils.view import lines, progress, state, watch, words
 from ansible_collections.fastchat.fleet.plugins.module_utils.view.changes import names_of
+from ansible_collections.fastchat.fleet.plugins.module_utils.view.region import region
 from ansible_collections.fastchat.fleet.plugins.module_utils.view.screen import redraws
 
 HUNDRED = [f"gpu{number:03d}" for number in range(1, 101)]
@@ -25,6 +26,23 @@ def test_sizes_are_said_in_few_digits(number, said):
 )
 def test_durations_are_said_as_people_do(seconds, said):
     assert words.duration(seconds) == said
+
+
+def foot(run, now):
+    return region(run, now, 100, 30).renderables[-1].plain.strip()
+
+
+def test_the_view_says_when_a_run_usually_ends_where_earlier_runs_are_known():
+    run = state.Run(usual=state.usual_seconds({state.USUAL: "100.0"}))
+    state.enter(run, "Preflight | Ask", ["a"], 0.0)
+    state.enter(run, "Runtime | Build", ["a"], 20.0)
+    state.begin(run, "a", "Build it", 20.0)
+    assert foot(run, 30.0) == "Runtime, 10 s, the run usually ends in 1 min 10 s"
+    assert foot(run, 130.0) == "Runtime, 1 min 50 s"  # it takes longer than usual
+    unknown = state.Run(usual=state.usual_seconds({state.USUAL: "soon"}))
+    state.enter(unknown, "Runtime | Build", ["a"], 0.0)
+    state.begin(unknown, "a", "Build it", 0.0)
+    assert foot(unknown, 1.0) == "Runtime, 1 s"
 
 
 def test_many_hosts_are_few_letters():

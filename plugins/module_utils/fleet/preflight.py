@@ -16,8 +16,8 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
     """Return one sentence for each reason why a host is unfit whatever the stack; [] when it is fit.
 
     ``facts`` are ansible_facts; ``needs`` has memory_mb (MiB), clock_skew (seconds), address (where the host's services
-    listen) and probe, what the module preflight_probe returned. What depends on the stack is ``placement.stacks``' to
-    say.
+    listen), ports, disk (places with path and mb, in the order in which they were asked for) and probe, what the module
+    preflight_probe returned. What depends on the stack is ``placement.stacks``' to say.
     """
     probe, faults = needs["probe"], []
     # Jinja hands numbers on as text.
@@ -31,14 +31,14 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
     memory = facts.get("memtotal_mb", 0)
     if memory < memory_mb:
         faults.append(f"memory is {memory} MiB, wanted {memory_mb} MiB: take a larger host or a smaller model.")
-    for system in probe["disk"]:
+    for system in systems_of(needs["disk"], probe["disk"]):
         if system["free_mb"] < system["wanted_mb"]:
             faults.append(
                 f"{system['free_mb']} MiB are free for {' and '.join(system['paths'])}, wanted {system['wanted_mb']}"
                 " MiB: make room or mount a larger disk there."
             )
-    for port, owner in sorted(probe["taken"].items()):
-        faults.append(f"port {port} is taken by a process of {owner}: stop it, or choose another port.")
+    for port in sorted({str(port) for port in needs["ports"]} & set(probe["taken"])):
+        faults.append(f"port {port} is taken by a process of {probe['taken'][port]}: stop it, or choose another port.")
     for name in probe["unknown"]:
         faults.append(f"the name {name} does not resolve here: add it to DNS or /etc/hosts.")
     address = needs.get("address", "")
@@ -52,6 +52,20 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
     if abs(clock_skew) > needs.get("clock_skew_max", 60):
         faults.append(f"the clock is {clock_skew} s off the control node's: set up time synchronisation.")
     return faults
+
+
+def systems_of(wanted: list[dict], places: list[dict]) -> list[dict]:
+    """Return {paths, wanted_mb, free_mb} of each file system on which something will be written.
+
+    ``wanted`` has path and mb of each place, ``places`` what preflight_probe found there. What a cut run has left
+    counts: the next run goes on from it.
+    """
+    systems: dict[int, dict] = {}
+    for need, place in zip(wanted, places, strict=True):
+        entry = systems.setdefault(place["device"], {"paths": [], "wanted_mb": 0, "free_mb": place["free_mb"]})
+        entry["paths"].append(need["path"])
+        entry["wanted_mb"] += 0 if place["done"] else max(0, int(need["mb"]) - place["used_mb"])
+    return [systems[device] for device in sorted(systems)]
 
 
 def cards_in_words(found: dict) -> str:

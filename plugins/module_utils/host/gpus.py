@@ -16,6 +16,12 @@ from .driver_faults import WARNED, bus_order, fault_of, lost_of, module_version
 from .nvidia_smi import affinity_of, capabilities_of, facts_of, topology_of
 
 EMPTY = {"count": 0, "driver": "", "cuda": "", "gpus": [], "topology": {}, "pci": [], "fault": "", "hint": ""}
+# What a module takes that asks a host's driver.
+GPU_OPTIONS = {
+    "nvidia_smi": {"type": "str", "default": ""},
+    "timeout": {"type": "int", "default": 60},
+    "capabilities": {"type": "dict", "default": {}},
+}
 
 
 def loaded_module(root="/"):
@@ -141,3 +147,12 @@ def gather(tool, seconds=60, root="/", ask=run, capabilities=()):
     for index, gpu in enumerate(facts["gpus"]):
         gpu.update(beside.get("GPU%d" % index, {"cpus": None, "numa_node": None}))
     return facts
+
+
+def gpus_of(module, asked):
+    """Return what ``gather`` says; ``asked`` has GPU_OPTIONS. An nvidia-smi that does not run fails ``module``."""
+    tool = asked["nvidia_smi"] or module.get_bin_path("nvidia-smi") or ""
+    try:
+        return gather(tool, asked["timeout"], capabilities=asked["capabilities"])
+    except OSError as error:
+        return module.fail_json(msg="%s can not be run: %s." % (tool, error.strerror))

@@ -6,7 +6,7 @@ from typing import Any
 
 from .lines import column
 from .progress import cells_of
-from .state import WATCHED, Run, watched
+from .state import WATCHED, Run, remaining, watched
 from .words import count, duration, size
 
 SPARE = 6  # rows of the terminal that are left to what stays
@@ -64,6 +64,8 @@ def region(run: Run, now: float, columns: int, rows: int) -> Any:
     more = len(run.working) - sum(host in run.working for host in hosts)
     waiting = len(run.hosts) - len(run.working)
     parts = [run.phase, duration(run.seconds.get(run.phase, 0.0) + now - run.since)]
+    ahead = remaining(run, now)
+    parts += [f"the run usually ends in {duration(ahead)}"] if ahead >= 1 else []
     parts += [f"{count(more, 'more host')} at work"] if more > 0 else []
     parts += [f"{waiting} of {len(run.hosts)} wait"] if waiting > 0 and len(run.hosts) > len(hosts) else []
     return Group("", padded(table), Text("  " + ", ".join(parts), "dim", no_wrap=True, overflow="ellipsis"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 PREFIX = re.compile(r"^(?P<phase>[^|]{1,40}?) \| (?P<rest>.+)$", re.DOTALL)
 REMARK = re.compile(r"\s+\([^()]*\)$")  # at the end of a task's name, where it would push what it is about away
+USUAL = "FLEET_USUAL_SECONDS"  # in the environment: what such a run usually takes, from the command ``fleet``
 WATCHED = 10  # hosts that are shown, and asked how far they are
 
 
@@ -49,6 +51,7 @@ class Run:
     warnings: dict[str, list[str]] = field(default_factory=dict)  # {warning: hosts}
     failed: list[str] = field(default_factory=list)
     heard: set[str] = field(default_factory=set)  # hosts that have answered once
+    usual: float = 0.0  # seconds that such a run usually takes, 0 where nobody knows
 
 
 def split(name: str) -> tuple[str, str]:
@@ -73,6 +76,19 @@ def leave(run: Run, now: float) -> None:
         run.seconds[run.phase] = run.seconds.get(run.phase, 0.0) + now - run.since
         run.since = now
     run.working.clear()
+
+
+def usual_seconds(environ: Mapping[str, str]) -> float:
+    """Return the seconds that a run usually takes, as the environment says it; 0 where it says nothing of use."""
+    try:
+        return max(0.0, float(environ.get(USUAL, "0")))
+    except ValueError:
+        return 0.0
+
+
+def remaining(run: Run, now: float) -> float:
+    """Return the seconds until a run usually ends; 0 where nobody knows, and when it takes longer than usual."""
+    return max(0.0, run.usual - sum(run.seconds.values()) - (now - run.since))
 
 
 def begin(run: Run, host: str, task: str, now: float, command: bool = False) -> None:

@@ -2,10 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 from testbed.containers import fleet, runs
+from testbed.paths import CLONE, STATE
 
 FLEET = "test"
 HOSTS = ["ctl01", "gpu01", "gpu02"]
@@ -54,6 +57,14 @@ class Site:
     def releases(self):
         """Return where the link to the current release points, for each worker host."""
         return [self.on(host, "readlink", CURRENT).strip() for host in HOSTS[1:]]
+
+    def verified(self):
+        """Return (exit status, output) of the tests that verify Molecule's default scenario, over this fleet."""
+        words = ["tests/testinfra/default", f"--ssh-config={STATE / FLEET / 'ssh_config'}", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *words], cwd=CLONE, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
 
     def answer(self):
         """Return what the API answers to the question about France; an empty string when it fails."""

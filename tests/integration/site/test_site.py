@@ -99,13 +99,17 @@ def test_the_second_run_changes_nothing_and_still_asks(site):
         *[(host, "Own | Look at the repositories again") for host in HOSTS],
         *[(host, "Main | Provide an interpreter and build the environment in staging") for host in HOSTS],
         *[(host, "Nftables | Install nft, or rehearse it") for host in HOSTS],
+        # What is loaded and runs is not started again, and nothing is in the way of what is not wanted.
+        *[(host, "Nftables | Load it now and at every start") for host in HOSTS],
         *[(host, "Nftables | Remove it where it is not wanted") for host in HOSTS],
         *[(host, "Refuse | Look for firewalld") for host in HOSTS],
         *[(host, "Refuse | Read what hosts outside of this run have") for host in HOSTS],
-        *[(host, "Off | Unload the table and wait until running answers have ended") for host in HOSTS],
+        *[(host, "Main | Set up mutual TLS, or remove it where it is not wanted") for host in HOSTS],
         *[(host, "Install | Install what is missing") for host in HOSTS],
         *[(host, "Main | Make it, or receive it from the builder") for host in HOSTS[1:]],
+        *[(host, "Tidy | Leave no staging behind, and keep the last releases") for host in HOSTS[1:]],
         *[(host, "User | Create the user who serves, sends and receives") for host in HOSTS],
+        ("ctl01", "Serve | Enable and start it"),
         ("ctl01", "Serve | Read what is current"),
         ("ctl01", "Ask | Ask through the command line"),
         *[(host, task) for host in HOSTS[1:] for task in ASKED_BY_THE_CONTROLLER],
@@ -118,6 +122,12 @@ def test_check_mode_on_finished_hosts_reports_no_change(site):
     runner = site.run("--check", "--diff")
     assert runner.rc == 0, words(runner)
     assert changed(runner) == []
+
+
+def test_hosts_have_the_ports_users_modes_and_sandboxes_that_molecule_verifies(site):
+    status, output = site.verified()
+    print(output)  # the number of tests, and the skips with their reasons
+    assert status == 0, output
 
 
 def test_a_changed_setting_restarts_its_service_only(site):

@@ -86,7 +86,9 @@ class Place:
 @pytest.fixture
 def place(tmp_path):
     """Return a place with three hosts, a, b and c."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("FLEET_", "ANSIBLE_"))}
+    # COLUMNS, which pytest-xdist sets, would stand for a terminal's own width.
+    others = ("FLEET_", "ANSIBLE_", "COLUMNS", "LINES")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     place = Place(
         tmp_path,
         environment

@@ -4,6 +4,7 @@ import stat
 import subprocess
 
 import pytest
+from ansible_collections.fastchat.fleet.plugins.module_utils.view import state
 
 from fleet import running
 
@@ -22,6 +23,14 @@ def test_a_run_that_goes_well_is_recorded_and_the_next_one_says_how_long_it_take
     assert 0 < record["seconds"] < 60
     assert f"usually {round(record['seconds'])} s" in place.fleet("up", "--limit", "a").stderr
     assert "usually" not in place.fleet("prune").stderr
+
+
+def test_the_playbook_hears_how_long_such_a_run_usually_takes_so_that_its_view_can_say_how_much_is_left(place):
+    task = {"ansible.builtin.debug": {"msg": f"usual={{{{ lookup('env', '{state.USUAL}') }}}}"}}
+    place.write("ask.yml", [{"hosts": "a", "gather_facts": False, "tasks": [task]}])
+    assert "usual=0" in place.fleet("up", playbook="ask.yml").stdout
+    (record,) = place.records()
+    assert f"usual={record['seconds']}" in place.fleet("up", playbook="ask.yml").stdout
 
 
 def test_the_exit_status_says_failed_unreachable_or_not_begun(place):

@@ -16,6 +16,9 @@ class Runs:
     def __reduce__(self):
         return os.system, ("touch ran",)
 
+    def __repr__(self):  # also the test's name, which must be the same in each process
+        return "Runs()"
+
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize(
