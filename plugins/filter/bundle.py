@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
+from ansible.utils.vars import merge_hash
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle.rpm_sources import address_faults, with_addresses
+from ansible_collections.fastchat.fleet.plugins.module_utils.placement.hosts import is_true
 from ansible_collections.fastchat.fleet.plugins.module_utils.placement.models import models_of
 
 # ansible.builtin.apt installs it by itself on a host that lacks it.
@@ -17,7 +20,7 @@ def defaults_of(root: Path, role: str, file: str = "defaults") -> dict:
 
 def kind_of(system: Mapping) -> str:
     """Return whether a file of files/systems describes deb or rpm packages."""
-    return "rpm" if "repositories" in system else "deb"
+    return "rpm" if "archives" in system else "deb"
 
 
 def pins_git_lfs(variables: Mapping, groups: set[str], system: Mapping, root: Path) -> bool:
@@ -36,9 +39,9 @@ def packages_of(
     ``pinned``: git-lfs comes another way. ``firewall``: it is a table of our own (EL has firewalld).
     """
     wanted = set(variables.get("bundle_packages", []))
-    if firewall and variables.get("fleet_firewall", True):
+    if firewall and is_true(variables.get("fleet_firewall", True)):
         wanted |= set(defaults_of(root, "fleet_firewall", "vars")["__fleet_firewall_packages"])
-    if variables.get("fleet_tls", False) and groups & {"controllers", "workers", "gateways", "web_hosts"}:
+    if is_true(variables.get("fleet_tls", False)) and groups & {"controllers", "workers", "gateways", "web_hosts"}:
         tls = defaults_of(root, "fleet_tls", "vars")["__fleet_tls_packages"]
         wanted |= set(tls["default" if firewall else "RedHat"])
     if "gateways" in groups:
@@ -66,17 +69,35 @@ def wanted_of(variables: Mapping, groups: set[str]) -> list[tuple[str, str, str]
     return wanted
 
 
+def system_of(described: Mapping, hostvars: Mapping, hosts: list[str]) -> tuple[dict, list[str]]:
+    """Return a system with the addresses that its hosts' variables name, and one sentence for each that is missing.
+
+    ``described`` is a file of files/systems. Of several hosts the first that names an archive speaks for all; its
+    bundle_systems replaces what it names.
+    """
+    archives = described.get("archives", {})
+    named = [host for host in hosts if any(hostvars[host].get(one["variable"]) for one in archives.values())]
+    variables = hostvars[(named or hosts)[0]]
+    replaced = (variables.get("bundle_systems") or {}).get(described["name"], {})
+    if not archives:
+        return merge_hash(described, replaced), []
+    found = merge_hash(with_addresses(described, variables), replaced)
+    return found, address_faults(described, found, hosts)
+
+
 def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
-    """Return {stacks, environments, pinned, models, deb: {system: packages}, rpm, git_lfs, faults}.
+    """Return {stacks, environments, pinned, models, systems, deb: {system: packages}, rpm, git_lfs, faults}.
 
     ``pinned`` are the stacks and environments whose hosts take a relocatable interpreter; ``git_lfs`` is {system: one
-    of the hosts that take the pinned RPM}; ``rpm`` is as ``deb``; each fault is one sentence.
+    of the hosts that take the pinned RPM}; ``rpm`` is as ``deb``; ``systems`` is {name: its description with all
+    addresses} of those that packages are wanted for; each fault is one sentence.
     ``hostvars`` are Ansible's; ``root`` is the project's directory. No host is asked.
     """
     files = sorted((Path(root) / "files" / "systems").glob("*.yml"))
     systems = {path.stem: yaml.safe_load(path.read_text()) for path in files}
     plan: dict = {name: set() for name in ("stacks", "environments", "pinned", "models")}
-    plan |= {"deb": {}, "rpm": {}, "git_lfs": {}, "faults": []}
+    plan |= {"deb": {}, "rpm": {}, "git_lfs": {}, "systems": {}, "faults": []}
+    having: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
     wrong: dict[tuple[str, str], list[str]] = {}
     for host in hosts:
@@ -101,6 +122,7 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
         packages = packages_of(variables, groups, Path(root), pinned, kind == "deb")
         if packages:
             plan[kind].setdefault(system, set()).update(packages | set(ALWAYS[kind]))
+            having.setdefault(system, []).append(host)
         if pinned:
             plan["git_lfs"].setdefault(system, host)
     plan["faults"] += [
@@ -113,6 +135,9 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
         " bundle is made."
         for (name, value), names in wrong.items()
     ]
+    for name, names in sorted(having.items()):
+        plan["systems"][name], faults = system_of(systems[name], hostvars, names)
+        plan["faults"] += faults
     for name in ("stacks", "environments", "pinned", "models"):
         plan[name] = sorted(plan[name])
     for kind in ("deb", "rpm"):

@@ -17,7 +17,8 @@ description:
     another release or a Debian.
 options:
   system:
-    description: "A file of files/systems: name, architecture, release, repositories, keys."
+    description: "Name, architecture and release of a file of files/systems, repositories (name and address), keys
+      (name, with url and fingerprint)."
     type: dict
     required: true
   packages: {description: Names of packages., type: list, elements: str, required: true}
@@ -33,7 +34,14 @@ author: [fastchat-fleet]
 EXAMPLES = r"""
 - name: git for CentOS 7
   fastchat.fleet.bundle_rpms:
-    system: "{{ lookup('file', 'files/systems/centos7.yml') | from_yaml }}"
+    system:
+      name: centos7
+      release: "7"
+      repositories: {base: "https://mirror.example.com/7.9.2009/os/x86_64"}
+      keys:
+        centos:
+          url: https://mirror.example.com/7.9.2009/os/x86_64/RPM-GPG-KEY-CentOS-7
+          fingerprint: 6341AB2753D78A78A7C27BB124C6A8A7F4A80EB5
     packages: [git]
     dest: /srv/bundle/packages/centos7
 """

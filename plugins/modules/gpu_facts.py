@@ -34,7 +34,8 @@ cuda: {description: The newest CUDA that this driver supports by itself., type: 
 gpus:
   description:
     - 'For each GPU: name, uuid, bus, lost (the driver''s words when it fell off the bus), unreadable (what nvidia-smi
-      could not read of it), verdicts (what the driver advises to do with it), memory_mb, memory_used_mb,
+      could not read of it), verdicts (what the driver says against it), inforom_corrupted (nvidia-smi warns of it),
+      compute_mode (who may use it, such as Exclusive_Process), memory_mb, memory_used_mb,
       compute_capability, persistence_mode, mig_mode, mig_devices (how many instances it is cut into), ecc_mode,
       ecc_uncorrected (volatile, aggregate), retired_pages (single_bit, double_bit, pending), remapped_rows
       (correctable, uncorrectable, pending, failed), cpus (beside it, such as 0-11,24-35), numa_node. Null stands for

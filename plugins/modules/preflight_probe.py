@@ -38,6 +38,7 @@ EXAMPLES = r"""
 RETURN = r"""
 taken: {description: Port to owner of each port on which others than our services listen., type: dict, returned: always}
 unknown: {description: Names that do not resolve., type: list, elements: str, returned: always}
+loopback: {description: Names whose address is the host's loopback and what it is., type: dict, returned: always}
 disk:
   description: 'For each place, in the order asked: device (number of its file system), free_mb, whether it is done, and
     used_mb, what a cut run has left there (0 where it is done). Sizes are MiB.'
@@ -57,6 +58,7 @@ import pwd
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fastchat.fleet.plugins.module_utils.addresses.joining import is_loopback
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.gpus import GPU_OPTIONS, gpus_of
 from ansible_collections.fastchat.fleet.plugins.module_utils.host.probe import (
     address_of,
@@ -116,6 +118,7 @@ def main():
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     asked, clock = module.params, time.time()
+    addresses = dict((name, address_of(name)) for name in asked["names"])
     answers = dict((path, python_answer(path)) for path in asked["pythons"])
     found = {} if asked["gpus"] is None else {"gpus": gpus_of(module, asked["gpus"])}
     if asked["now"]:
@@ -123,7 +126,8 @@ def main():
     module.exit_json(
         changed=False,
         taken=taken(),
-        unknown=[name for name in asked["names"] if not address_of(name)],
+        unknown=[name for name in asked["names"] if not addresses[name]],
+        loopback=dict((name, address) for name, address in addresses.items() if is_loopback(address)),
         disk=[space(place) for place in asked["disk"]],
         pythons=dict((path, version) for path, (version, _fault) in answers.items()),
         python_faults=dict((path, fault) for path, (version, fault) in answers.items() if not version),

@@ -63,10 +63,27 @@ def finite(digits):
     return int(digits) if digits.lstrip("-").isdigit() else value
 
 
+def each_once(pairs):
+    """Return an object; JSON lets a name stand there twice, and all but the last value would be dropped in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for at, (name, _value) in enumerate(pairs) if name in dict(pairs[:at]))
+        raise Refused(f"The body has {shown(twice)} twice in one object: send it once.")
+    return found
+
+
+READ = {"parse_constant": no_constant, "parse_float": finite, "parse_int": finite, "object_pairs_hook": each_once}
+
+
 def parsed(body):
-    """Return the object that a body (bytes) is."""
+    """Return the object that a body (bytes) is; some clients write a byte order mark before it."""
+    if body.startswith(b"\x1f\x8b"):
+        raise Refused("The body is compressed, wanted JSON as it is: send it without Content-Encoding.")
     try:
-        asked = json.loads(body.decode("utf-8"), parse_constant=no_constant, parse_float=finite, parse_int=finite)
+        asked = json.loads(body.decode("utf-8-sig"), **READ)
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start + 1} is 0x{body[error.start]:02x}"
+        raise Refused(f"The body is not UTF-8 ({byte}), wanted JSON in UTF-8: have your client encode it so.") from None
     except (ValueError, RecursionError):
         raise Refused("The body is not JSON, wanted an object in JSON.") from None
     if not isinstance(asked, dict):

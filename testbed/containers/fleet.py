@@ -110,6 +110,11 @@ def wait_booted(name: str) -> None:
         if state == "running":
             return
         time.sleep(0.3)
+    if podman("inspect", "--format", "{{.State.Running}}", name, check=False) == "false":
+        raise RuntimeError(
+            f"{name} ended while it booted: read podman logs {name}. systemd ends so, too, where a machine with many"
+            " containers has no inotify instance left: raise fs.inotify.max_user_instances (sysctl) to 512."
+        )
     failed = podman("exec", name, "systemctl", "--failed", "--no-legend", check=False)
     raise RuntimeError(f"{name} did not boot within {BOOT_SECONDS} s: {state or 'no systemd'} {failed}")
 

@@ -18,13 +18,13 @@ FLAGS = (
 class Browser:
     """One page of Chromium. ``events`` are all that it told, in their order."""
 
-    def __init__(self, profile: Path) -> None:
-        """Start it; its descriptors 3 and 4 are the pipe."""
+    def __init__(self, profile: Path, *flags: str) -> None:
+        """Start it, with more flags; its descriptors 3 and 4 are the pipe."""
         theirs_in, self.out = os.pipe()
         self.into, theirs_out = os.pipe()
-        shell = f'exec chromium {FLAGS} --user-data-dir="$1" 3<&{theirs_in} 4>&{theirs_out}'
+        shell = f'exec chromium {FLAGS} --user-data-dir="$1" "${{@:2}}" 3<&{theirs_in} 4>&{theirs_out}'
         self.process = subprocess.Popen(
-            ["bash", "-c", shell, "chromium", profile],
+            ["bash", "-c", shell, "chromium", profile, *flags],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -83,13 +83,13 @@ class Browser:
         while not any(event.get("method") == method for event in self.events):
             self.events.append(self.message(deadline))
 
-    def show(self, page: Path, width: int = 1280, dark: bool = False) -> None:
-        """Load a file, at a width, and wait until it is loaded; what was told before is forgotten."""
+    def show(self, page: Path | str, width: int = 1280, dark: bool = False) -> None:
+        """Load a file or a URL, at a width, and wait until it is loaded; what was told before is forgotten."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.call("Page.navigate", url=page.absolute().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.absolute().as_uri())
         self.until("Page.loadEventFired")
 
     def value(self, script: str) -> object:

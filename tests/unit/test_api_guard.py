@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gzip
 import json
 import random
 import re
@@ -42,6 +43,26 @@ def refusal(path, body):
 def test_what_is_right_comes_through_as_it_is(path):
     assert handed_on(path) == GOOD[path]
     assert handed_on(path, user="u", **NOTHING[path]) == GOOD[path]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ('{"model": "m", "prompt": "caf\u00e9"}'.encode("latin-1"), "The body is not UTF-8 (byte 30 is 0xe9), wanted"),
+        (gzip.compress(b'{"model": "m", "prompt": "Hi"}'), "The body is compressed, wanted JSON as it is"),
+        (b'{"model": "m", "prompt": "Hi", "n": 1, "n": 2}', 'The body has "n" twice in one object: send it once.'),
+        (b'{"model": "m", "prompt": "Hi", "stream_options": {"a": 1, "a": 1}}', 'The body has "a" twice in one object'),
+        (b"{'model': 'm'}", "The body is not JSON."),
+        (b"model=m&prompt=Hi", "The body is not JSON."),
+        (b"", "The body is not JSON."),
+    ],
+)
+def test_a_body_that_can_not_be_read_is_refused_by_what_is_wrong_with_it(body, sentence):
+    assert sentence in refusal(TEXT, body)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json():
+    assert understood(TEXT, b"\xef\xbb\xbf" + json.dumps(GOOD[TEXT]).encode(), CHECKS).body == GOOD[TEXT]
 
 
 def test_every_parameter_that_fastchat_has_and_a_worker_reads_is_handed_on():

@@ -44,6 +44,27 @@ def test_all_faults_are_listed_at_once():
         assert any(part in fault for fault in faults), part
 
 
+@pytest.mark.parametrize(
+    ("address", "name", "found", "told"),
+    [
+        ("10.1.2.3", "ctl01", "127.0.1.1", True),
+        ("10.1.2.3", "localhost", "127.0.0.1", True),
+        ("fd00::3", "ctl01", "::1", True),
+        ("127.0.0.1", "localhost", "127.0.0.1", False),
+        ("::", "ctl01", "127.0.1.1", False),
+        ("", "ctl01", "127.0.1.1", False),
+    ],
+)
+def test_a_name_that_leads_a_host_to_itself_alone_is_refused_where_services_listen_elsewhere(
+    address, name, found, told
+):
+    """Debian's installer writes 127.0.1.1 for a host's name; its API would look there for the controller."""
+    probe = {**NEEDS["probe"], "loopback": {name: found}}
+    said = "".join(preflight_faults(FACTS, {**NEEDS, "address": address, "probe": probe}))
+    assert said.startswith(f"the name {name} is {found} here, and its services listen on {address}: ") == told
+    assert bool(said) == told
+
+
 def test_the_disk_that_is_wanted_is_added_up_by_file_system_less_what_a_cut_run_left():
     wanted = [
         {"path": path, "mb": mb} for path, mb in (("/srv/a", 1000), ("/srv/b", "500"), ("/opt", 700), ("/srv/c", 9))
@@ -83,6 +104,7 @@ def test_a_sound_inventory_has_no_fault(stack):
         ({"groups": {"controllers": ["a", "b"], "workers": ["w"]}}, "controllers has 2 hosts"),
         ({"groups": {"controllers": ["a"], "workers": []}}, "group workers is empty"),
         ({"fleet_controller": "ctl01"}, "fleet_controller is 'ctl01'"),
+        ({"fleet_api": "http://ctl01:8000"}, "fleet_api is 'http://ctl01:8000', wanted a URL that ends with /v1"),
         ({"fastchat_stack": "el9"}, "files/stacks: ['cpu'"),
         ({"fastchat_model": None}, "files/models"),
         ({"fastchat_model": "auto"}, "fastchat_model is 'auto'"),
@@ -94,11 +116,18 @@ def test_a_sound_inventory_has_no_fault(stack):
         ({"fastchat_worker_prot": 1}, "fastchat_worker_prot is not a variable of role fastchat_worker"),
         ({"vicuna_weights_distribute": "p2p"}, "'p2p' and group builders is empty"),
         ({"fleet_memory": 1}, "fleet_memory is not a variable of the fleet"),
+        ({"el7_archive_use": True}, "el7_archive_use is true and el7_archive_centos is not set"),
     ],
 )
 def test_an_unsound_inventory_is_told_what_is_wrong(change, part):
     faults = inventory_faults({**GOOD, **change}, ROOT)
     assert len(faults) == 1 and part in faults[0] and faults[0].endswith(".")
+
+
+def test_text_for_false_asks_for_nothing():
+    """An INI inventory and -e NAME=VALUE hand on text."""
+    assert inventory_faults({**GOOD, "el7_archive_use": "false"}, ROOT) == []
+    assert len(inventory_faults({**GOOD, "el7_archive_use": "true"}, ROOT)) == 1
 
 
 def test_digest_ignores_the_order_of_keys_and_sees_values():

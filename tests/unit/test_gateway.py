@@ -103,11 +103,11 @@ def test_every_api_server_is_behind_it_and_only_openai_s_paths_are_before_it():
 
 def test_a_client_is_told_when_to_ask_again_in_openai_s_form():
     conf = rendered()["nginx.conf"]
-    busy = conf[conf.index("location @e429") : conf.index("location @e500")]
-    for code in (502, 503, 504):
+    busy = conf[conf.index("location @e429") : conf.index("location @e502")]
+    for code, pages in ((502, "502"), (503, "503 500 =503"), (504, "504")):
         place = conf[conf.index(f"location @e{code}") :]
         assert "add_header Retry-After 1 always;" in place[: place.index("}")]
-        assert f"error_page {code} @e{code};" in conf
+        assert f"error_page {pages} @e{code};" in conf
     assert "add_header Retry-After 1 always;" in busy and '"code": "rate_limit_exceeded"' in busy
     assert (
         "add_header Allow $fastchat_allow always;" in conf[conf.index("location @e405") : conf.index("location @e413")]

@@ -146,6 +146,11 @@ def test_the_controller_s_own_ports_reach_the_workers(tmp_path):
     assert seen_by(inventory, "gpu01") == ("http://ctl01:22001", "http://ctl01:9000/v1")
 
 
+def test_a_slash_at_the_end_of_an_address_is_nothing(tmp_path):
+    told = {"fleet_controller": "http://ctl01:21001/", "fleet_api": "http://ctl01:8000/v1/"}
+    assert seen_by(inventory_of(tmp_path, group_vars__all=told), "gpu01") == DERIVED
+
+
 @pytest.mark.parametrize("where", ["group_vars__all", "group_vars__workers", "host_vars__gpu01"])
 def test_what_an_operator_sets_wins_wherever_it_stands(tmp_path, where):
     inventory = inventory_of(tmp_path, **{where: {"fleet_controller": "http://mine:1"}})

@@ -15,6 +15,11 @@ def canonical(host):
         return host
 
 
+def is_loopback(address):
+    """Return whether an address reaches nobody but the host itself, as 127.0.1.1 does."""
+    return address.startswith("127.") or address in ("::1", "localhost")
+
+
 def bracketed(host):
     """Return a host as it stands in a URL: an IPv6 address (of which only those have a colon) in brackets, once."""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host

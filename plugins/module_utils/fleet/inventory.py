@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..placement.hosts import is_true
 from .variables import variable_faults
 
 
@@ -44,6 +45,12 @@ def inventory_faults(variables: dict, project: dict) -> list[str]:
                 f"{name} is {variables[name]!r}, wanted a URL such as http://ctl01:21001: correct it, or"
                 " remove it to have the one of group controllers."
             )
+    api = str(variables.get("fleet_api", "http:///v1"))
+    if api.startswith("http") and not api.rstrip("/").endswith("/v1"):
+        faults.append(
+            f"fleet_api is {api!r}, wanted a URL that ends with /v1, such as http://ctl01:8000/v1: correct it, or"
+            " remove it to have the one of group controllers."
+        )
     for name, folder in (("fastchat_stack", "stacks"), ("fastchat_model", "models")):
         there = project[folder]
         if variables.get(name) not in [*there, *(["auto"] if folder == "stacks" else [])]:
@@ -65,6 +72,11 @@ def inventory_faults(variables: dict, project: dict) -> list[str]:
         faults.append(
             f"fastchat_stack is {name!r} on a controller, where the API would stream nothing with its packages:"
             " set it to cpu for group controllers."
+        )
+    if is_true(variables.get("el7_archive_use")) and not variables.get("el7_archive_centos"):
+        faults.append(
+            "el7_archive_use is true and el7_archive_centos is not set: set it to the address of the directory with os,"
+            " updates and extras of CentOS 7.9.2009, of a mirror or of CentOS's archive (docs/DRIVERS.md)."
         )
     faults += variable_faults(variables, project["roles"])
     return faults

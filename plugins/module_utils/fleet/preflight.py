@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ..addresses.joining import is_loopback
 from .sentences import hosts_by_sentence, hosts_in_words, said_of
 from .tables import aligned
 
+EVERY = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
 HEADINGS = ("host", "OS", "glibc", "Python", "GPUs", "driver", "stack")
 
 
 def preflight_faults(facts: dict, needs: dict) -> list[str]:
     """Return one sentence for each reason why a host is unfit whatever the stack; [] when it is fit.
 
-    ``facts`` are ansible_facts; ``needs`` has memory_mb (MiB), clock_skew (seconds), ports, disk (places with path and
-    mb, in the order in which they were asked for) and probe, what the module preflight_probe returned. What depends on
-    the stack is ``placement.stacks``' to say.
+    ``facts`` are ansible_facts; ``needs`` has memory_mb (MiB), clock_skew (seconds), address (where the host's services
+    listen), ports, disk (places with path and mb, in the order in which they were asked for) and probe, what the module
+    preflight_probe returned. What depends on the stack is ``placement.stacks``' to say.
     """
     probe, faults = needs["probe"], []
     # Jinja hands numbers on as text.
@@ -39,6 +41,14 @@ def preflight_faults(facts: dict, needs: dict) -> list[str]:
         faults.append(f"port {port} is taken by a process of {probe['taken'][port]}: stop it, or choose another port.")
     for name in probe["unknown"]:
         faults.append(f"the name {name} does not resolve here: add it to DNS or /etc/hosts.")
+    address = needs.get("address", "")
+    if address and not is_loopback(address) and address not in EVERY:
+        for name, found in sorted(probe.get("loopback", {}).items()):
+            faults.append(
+                f"the name {name} is {found} here, and its services listen on {address}: give it the address that"
+                " other hosts reach in /etc/hosts (Debian's installer writes 127.0.1.1 there), or another name than"
+                " localhost in the inventory."
+            )
     if abs(clock_skew) > needs.get("clock_skew_max", 60):
         faults.append(f"the clock is {clock_skew} s off the control node's: set up time synchronisation.")
     return faults

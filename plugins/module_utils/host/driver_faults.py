@@ -15,6 +15,10 @@ LOST = (
     re.compile(WHICH + r"\s*:?\s+(?P<why>(?:GPU )?(?:is lost|has fallen off the bus).*)", re.IGNORECASE),
 )
 
+# nvidia-smi ends with this status when it warned of one card's infoROM and answered all the same (its manual).
+WARNED = 14
+INFOROM = re.compile(r"infoROM is corrupted at gpu\s+(%s)" % ADDRESS, re.IGNORECASE)
+
 
 def bus_order(bus):
     """Return the numbers of a bus address, () when it is none; domains have four digits or eight, by the driver."""
@@ -30,6 +34,11 @@ def lost_of(text):
             if bus_order(bus) not in [bus_order(other) for other, _why in found] or not bus_order(bus):
                 found.append((bus, why or "no reason is given"))
     return list(OrderedDict(found).items())
+
+
+def inforoms_of(text):
+    """Return the bus addresses, as numbers, of the GPUs whose infoROM nvidia-smi warns of."""
+    return [bus_order(bus) for bus in INFOROM.findall(text)]
 
 
 def module_version(text):
@@ -95,7 +104,7 @@ def fault_of(output, status, module=""):
     if lost:
         told = " ".join("GPU %s %s." % (bus, lost_in_words(why)) for bus, why in lost)
         return told[:-1] + ": " + AFTER_LOST
-    if status == 0 and "Driver Version" in output:
+    if status in (0, WARNED) and "Driver Version" in output:
         return ""
     library = re.search(r"NVML library version: (\S+)", output)
     words = {

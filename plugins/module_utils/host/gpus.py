@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from .driver_faults import bus_order, fault_of, lost_of, module_version
+from .driver_faults import WARNED, bus_order, fault_of, lost_of, module_version
 from .nvidia_smi import affinity_of, capabilities_of, facts_of, topology_of
 
 EMPTY = {"count": 0, "driver": "", "cuda": "", "gpus": [], "topology": {}, "pci": [], "fault": "", "hint": ""}
@@ -141,7 +141,7 @@ def gather(tool, seconds=60, root="/", ask=run, capabilities=()):
         elif said:
             gpu["unreadable"].append("compute capability (%s)" % said)
     status, output = ask([tool, "topo", "-m"], seconds)
-    output = output if status == 0 else ""
+    output = output if status in (0, WARNED) else ""
     facts["topology"] = topology_of(output) if len(facts["gpus"]) > 1 else {}
     beside = affinity_of(output)
     for index, gpu in enumerate(facts["gpus"]):

@@ -12,7 +12,7 @@ __metaclass__ = type
 import re
 from collections import OrderedDict
 
-from .driver_faults import bus_order, lost_of
+from .driver_faults import bus_order, inforoms_of, lost_of
 from .products import capability_of
 
 # How nvidia-smi says that a card or driver has no such thing, and how it says that it could not read it.
@@ -123,13 +123,25 @@ def unreadable_of(tree):
 
 
 def verdicts_of(tree):
-    """Return what the driver itself advises to do with one GPU, in its words; [] when it is well."""
+    """Return what the driver itself says against one GPU, in its words; [] when it is well.
+
+    CUDA does not begin before a GPU behind NVSwitch has joined the fabric, nor on a virtual GPU without a license.
+    """
     action = leaf(tree, "gpu recovery action")
     found = ["GPU Recovery Action: %s" % action] if action and action.lower() != "none" else []
     for section in ("gpu reset status", "reset status"):
         for words in ("Reset Required", "Drain and Reset Recommended"):
             if switch(leaf(tree, section, words.lower())):
                 found.append("%s: Yes" % words)
+    for key, well in (("state", "completed"), ("status", "success")):
+        said = leaf(tree, "fabric", key)
+        if isinstance(tree.get("fabric"), dict) and said and said.lower() not in (well, "not supported"):
+            found.append("Fabric %s: %s" % (key.capitalize(), said))
+    virtual = leaf(tree, "gpu virtualization mode", "virtualization mode").lower() == "vgpu"
+    for section in ("vgpu software licensed product", "grid licensed product"):
+        said = leaf(tree, section, "license status") if isinstance(tree.get(section), dict) else ""
+        if virtual and said.lower().startswith("unlicensed"):
+            found.append("License Status: %s" % said)
     return found
 
 
@@ -157,6 +169,8 @@ def gpu_of(bus, tree, capabilities=()):
         "lost": "",
         "unreadable": unreadable,
         "verdicts": verdicts_of(tree),
+        "inforom_corrupted": False,
+        "compute_mode": leaf(tree, "compute mode"),
         "memory_mb": number(leaf(tree, "fb memory usage", "total")) or None,
         "memory_used_mb": number(leaf(tree, "fb memory usage", "used")),
         "compute_capability": capability_of(name, capabilities) if name else "",
@@ -206,6 +220,8 @@ def facts_of(text, capabilities=()):
         ]
         gpus += [] if same else [dict(gpu_of(bus, {}), unreadable=[])]
         (same or gpus[-1:])[0]["lost"] = why
+    for gpu in gpus:
+        gpu["inforom_corrupted"] = bus_order(gpu["bus"]) in inforoms_of(text)
     # By bus, which is nvidia-smi's own order.
     if all(bus_order(gpu["bus"]) for gpu in gpus):
         gpus.sort(key=lambda gpu: bus_order(gpu["bus"]))
@@ -218,10 +234,17 @@ def capabilities_of(text):
     return dict((uuid, said) for uuid, said in rows if re.match(r"\d+\.\d+$", said) or BROKEN.search(said))
 
 
-def topology_of(text):
-    """Return {"GPU0": {"GPU1": "NV2", ...}, ...}: how each pair of GPUs is connected, of ``nvidia-smi topo -m``."""
+def matrix_of(text):
+    """Return the words of each line of ``nvidia-smi topo -m``, from the heading on: a warning may stand before it."""
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).split() for line in text.splitlines()]
     lines = [line for line in lines if line]
+    heading = next((number for number, line in enumerate(lines) if re.match(r"GPU\d+$", line[0])), 0)
+    return lines[heading:]
+
+
+def topology_of(text):
+    """Return {"GPU0": {"GPU1": "NV2", ...}, ...}: how each pair of GPUs is connected, of ``nvidia-smi topo -m``."""
+    lines = matrix_of(text)
     names = [word for word in lines[0] if re.match(r"GPU\d+$", word)] if lines else []
     rows = dict((line[0], line[1:]) for line in lines[1:] if line[0] in names and len(line) > len(names))
     pairs = dict((name, list(zip(names, rows[name]))) for name in names if name in rows)  # noqa: B905  (NICs follow)
@@ -233,8 +256,7 @@ def affinity_of(text):
 
     Old drivers have no column NUMA Affinity, new ones have another behind it; a machine without NUMA says N/A.
     """
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).split() for line in text.splitlines()]
-    lines = [line for line in lines if line]
+    lines = matrix_of(text)
     heading = lines[0] if lines else []
     if "CPU" not in heading:
         return {}

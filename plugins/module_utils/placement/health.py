@@ -7,6 +7,24 @@ from typing import Any
 RESET = "stop what uses it and reset it (nvidia-smi --gpu-reset -i {bus}), or reboot the host"
 
 
+# What helps where the driver's words begin like this; otherwise a reboot where they name one, else a reset.
+VERDICTS = {
+    "Fabric": "start nvidia-fabricmanager, of the same version as the driver (on a virtual machine: on its host)",
+    "License": "give the virtual GPU its license (nvidia-gridd), since CUDA is closed without it",
+}
+
+
+def verdict_remedy(verdict: str, bus: str) -> str:
+    """Return what to do about something that the driver says against a GPU."""
+    known = next((remedy for begins, remedy in VERDICTS.items() if verdict.startswith(begins)), "")
+    return known or ("reboot the host" if "reboot" in verdict.lower() else RESET.format(bus=bus))
+
+
+def is_exclusive(gpu: dict[str, Any]) -> bool:
+    """Return whether a GPU lets in one program at a time."""
+    return str(gpu.get("compute_mode") or "").lower().startswith(("exclusive", "e. "))
+
+
 def unreadable_trouble(bus: str, unreadable: list[str]) -> str:
     """Return the sentence for what nvidia-smi could not read of a GPU."""
     what = " and ".join(filter(None, [", ".join(unreadable[:-1]), *unreadable[-1:]]))
@@ -41,8 +59,12 @@ def gpu_troubles(gpu: dict[str, Any], who: str = "") -> list[str]:
     elif not gpu.get("memory_mb"):
         found.append(f"{who} has a fault: {unreadable_trouble(bus, ['total memory (empty)'])}")
     for verdict in gpu.get("verdicts") or []:
-        remedy = "reboot the host" if "reboot" in verdict.lower() else RESET.format(bus=bus)
-        found.append(f"{who} is not well by its driver ({verdict}): {remedy}.")
+        found.append(f"{who} is not well by its driver ({verdict}): {verdict_remedy(verdict, bus)}.")
+    if str(gpu.get("compute_mode") or "").lower() == "prohibited":
+        found.append(
+            f"{who} is closed to programs (Compute Mode: Prohibited): open it (nvidia-smi -i {bus} -c DEFAULT), or"
+            " leave it to whoever closed it."
+        )
     if (gpu["retired_pages"] or {}).get("pending") or (gpu["remapped_rows"] or {}).get("pending"):
         found.append(f"{who} waits to retire damaged memory: reset it or reboot the host.")
     if (gpu["remapped_rows"] or {}).get("failed"):
@@ -66,7 +88,7 @@ def gpu_troubles(gpu: dict[str, Any], who: str = "") -> list[str]:
 
 
 def gpu_notes(gpus: list[dict[str, Any]]) -> list[str]:
-    """Return the troubles of some GPUs, and which of them nobody knows the compute capability of."""
+    """Return the troubles of some GPUs, and what is to be known of those that serve all the same."""
     notes = []
     for gpu in gpus:
         troubles = gpu_troubles(gpu)
@@ -76,5 +98,15 @@ def gpu_notes(gpus: list[dict[str, Any]]) -> list[str]:
                 f"GPU {gpu['bus']} is {gpu['name']}, whose compute capability neither its driver nor files/gpus.yml"
                 " says: whether the stack has code for it was not checked; add its name to that file, or update the"
                 " driver."
+            )
+        if not gpu.get("lost") and gpu.get("inforom_corrupted"):
+            notes.append(
+                f"GPU {gpu['bus']} serves and its infoROM is corrupted (nvidia-smi warns of it): it may not remember"
+                " damaged memory; have it replaced."
+            )
+        if is_exclusive(gpu):
+            notes.append(
+                f"GPU {gpu['bus']} lets in one program at a time (Compute Mode: {gpu['compute_mode']}): beside its"
+                f" worker no fastchat-chat can run there; nvidia-smi -i {gpu['bus']} -c DEFAULT lets in both."
             )
     return notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .health import is_exclusive
 from .hosts import Host, gpus_in_words, is_true
 from .instances import Instance, instance_of, mb_on_each
 from .needs import BYTES, Need, spread_cap_mb
@@ -85,6 +86,11 @@ def operator_pairs(host: Host) -> tuple[list[tuple[Instance, Need]], list[str]]:
     for gpu, card in enumerate(host.cards):
         on_it = [(need.name, mb_on_each(one, need)) for one, need in found if gpu in one["gpus"]]
         used = sum(size for _name, size in on_it)
+        if len(on_it) > 1 and is_exclusive(card):
+            faults.append(
+                f"fastchat_worker_instances puts {len(on_it)} workers on GPU {gpu}, which lets in one program at a time"
+                f" (Compute Mode: {card['compute_mode']}): run nvidia-smi -i {card['bus']} -c DEFAULT, or spread them."
+            )
         if card.get("memory_mb") and used > card["memory_mb"]:
             terms = " + ".join(f"{size} of {name}" for name, size in on_it)
             faults.append(

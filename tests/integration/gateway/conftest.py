@@ -64,6 +64,25 @@ class Gateway:
             found[name.lower()] = value
         return int(first.split()[1]), found, body
 
+    def limit_files(self, most):
+        """Start nginx anew with a limit of open files for each of its processes, 0 for its own."""
+        script = (
+            "cd /etc/systemd/system; mkdir -p fastchat-gateway.service.d; rm -f fastchat-gateway.service.d/files.conf\n"
+            'test "$1" = 0 || printf "[Service]\\nLimitNOFILE=$1\\n" > fastchat-gateway.service.d/files.conf\n'
+            "systemctl daemon-reload; systemctl restart fastchat-gateway; sleep 1"
+        )
+        self.on("ctl01", "bash", "-ec", script, "-", str(most))
+
+    def room(self, most):
+        """Return how many more files nginx's workers may open, all together."""
+        count = 'for one in $(pgrep --full "^nginx: worker"); do ls /proc/$one/fd | wc -l; done'
+        return sum(most - int(there) for there in self.on("ctl01", "bash", "-ec", count).split())
+
+    def hold(self, count):
+        """Open connections to the gateway from outside and keep them, in a unit that ends by itself."""
+        keep = f"a = [socket.create_connection(('ctl01', 443)) for _ in range({count})]; time.sleep(15)"
+        self.on("outsider", "systemd-run", "--collect", "python3", "-c", f"import socket, time; {keep}")
+
     def asked(self):
         """Return [method, headers] of everything that reached the stand-in."""
         return json.loads(self.curl("/v1/models/asked", key=self.keys["bob"])[2])

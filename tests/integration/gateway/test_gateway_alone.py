@@ -1,6 +1,7 @@
 """One gateway in order: set up, asked by pages of other origins, refused by nginx, and each of its own errors."""
 
 import json
+import time
 
 import pytest
 
@@ -184,3 +185,20 @@ def test_each_error_that_passes_says_when_to_ask_again(gateway):
     status, headers, body = ask(gateway, Origin=HOME)
     assert (status, headers["retry-after"]) == (502, "1") and is_error(body, "server_error")
     assert headers["access-control-allow-origin"] == HOME
+
+
+def test_a_gateway_that_has_no_room_says_when_to_ask_again(gateway):
+    """nginx calls it a 500 when it gets no socket for its question to the API; a client should ask again."""
+    gateway.stand_in()
+    assert gateway.run(**CORS).rc == 0
+    assert ask(gateway)[0] == 200
+    gateway.limit_files(32)
+    gateway.hold(gateway.room(32) - 1)  # the last is for the client's own connection
+    until = time.monotonic() + 10
+    while gateway.room(32) > 1:
+        assert time.monotonic() < until, "the connections are not held"
+    status, headers, body = ask(gateway, Origin=HOME)
+    gateway.limit_files(0)
+    assert (status, headers["retry-after"]) == (503, "1") and is_error(body, "server_error")
+    assert headers["access-control-allow-origin"] == HOME
+    assert ask(gateway)[0] == 200

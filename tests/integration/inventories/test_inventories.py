@@ -1,16 +1,22 @@
 """One life of a fleet: IPv6, a proxy, a password for sudo, umask 077, German, Chinese, a host that is silent."""
 
+import json
 import re
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from ansible_collections.fastchat.fleet.plugins.module_utils.bundle import manifest
 from oddities import ASKED, CLOSED, CONTROLLER, FLEET, HOSTS, SILENT, on
 
-from testbed.containers import proxy
+from testbed.containers import fleet, proxy
 from testbed.containers.runs import changed, messages, results, words
-from testbed.paths import CLONE
+from testbed.paths import CLONE, STATE
 
+MISNAME = """
+cp /etc/hosts /root/hosts
+{ grep --invert-match "$1" /root/hosts; echo "127.0.1.1 $1"; } > /etc/hosts
+"""
 CURRENT = "/srv/fastchat/models/smollm2-demo/current"
 READ_BY_SERVICES = f"/opt/fastchat/env {CURRENT} /usr/local/lib/fastchat"
 UNREACHABLE = 4  # ansible-playbook's exit status; 2 is a host that failed
@@ -60,6 +66,18 @@ def test_a_wrong_sudo_password_is_that_host_s_fault(site):
     runner = site.run(f"--limit={ASKED}", playbook="playbooks/preflight.yml", **wrong)
     assert runner.rc == 2
     assert "Incorrect sudo password" in words(runner)
+
+
+def test_a_controller_whose_name_leads_to_itself_alone_is_refused(site):
+    """Debian's installer writes 127.0.1.1 for a host's name; the API would look there for the controller."""
+    on(CONTROLLER, MISNAME, CONTROLLER)
+    try:
+        runner = site.run(playbook="playbooks/preflight.yml")
+    finally:
+        on(CONTROLLER, "cat /root/hosts > /etc/hosts")
+    assert runner.rc == 2 and changed(runner) == []
+    address = fleet.address_of(FLEET, CONTROLLER)
+    assert f"the name {CONTROLLER} is 127.0.1.1 here, and its services listen on {address}: give it" in words(runner)
 
 
 def test_a_worker_alone_on_a_fresh_fleet_waits_for_its_controller(site):
@@ -143,3 +161,58 @@ def test_packages_come_from_pypi_through_the_proxy(site, tmp_path, host):
     on(host, "rm -r /opt/tried")
     defaults = yaml.safe_load((CLONE / "roles/fastchat_runtime/defaults/main.yml").read_text())
     assert urlsplit(defaults["fastchat_runtime_index_url"]).hostname in proxy.asked(FLEET)
+
+
+# A client on another host; the certificate is trusted as its users do it, by a copy, and must have the address.
+CLIENT = """
+import json, ssl, sys, urllib.error, urllib.request
+asked = json.load(sys.stdin)
+head = {"Authorization": "Bearer " + asked["key"], "Content-Type": "application/json"}
+body = json.dumps(asked["body"]).encode()
+context = ssl.create_default_context(cadata=asked["certificate"])
+try:
+    answer = urllib.request.urlopen(urllib.request.Request(asked["url"], body, head), context=context, timeout=120)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, answer.read().decode())
+"""
+
+
+def test_the_gateway_at_its_address_of_ipv6_has_the_model_s_answer(site):
+    runner = site.run(playbook="playbooks/gateway.yml", more=["doors.yml"])
+    assert runner.rc == 0, words(runner)
+    address = fleet.address_of(FLEET, CONTROLLER)
+    assert address.startswith("fd")
+    question = {"role": "user", "content": "What is the capital of France?"}
+    asked = {
+        "url": f"https://[{address}]/v1/chat/completions",
+        "key": (STATE / FLEET / "gateway-key").read_text().strip(),
+        "certificate": on(CONTROLLER, "cat /var/lib/fastchat-gateway/certificate.pem"),
+        "body": {"model": "smollm2-demo", "temperature": 0, "messages": [question]},
+    }
+
+    def answer(**changed):
+        given = json.dumps({**asked, **changed})
+        status, _, said = on(ASKED, 'exec python3 -c "$1"', CLIENT, stdin=given).partition(" ")
+        return int(status), said
+
+    status, said = answer()
+    assert (status, json.loads(said)["choices"][0]["message"]["content"]) == (200, "The capital of France is Paris.")
+    status, said = answer(body={**asked["body"], "stream": True})
+    assert status == 200 and "Paris" in said and said.endswith("data: [DONE]")
+    status, said = answer(key="sk-nobody-has-this-key-00000000")
+    assert (status, json.loads(said)["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_the_mirror_serves_a_bundle_at_its_address_of_ipv6(site, tmp_path):
+    """A bundle of one file; with fleet_system none hosts keep their own sources of packages."""
+    (tmp_path / "uv").mkdir()
+    (tmp_path / "uv" / "uv").write_text("one file\n")
+    manifest.write(str(tmp_path / manifest.NAME), manifest.rendered(manifest.described(str(tmp_path))))
+    told = {"bundle_dir": str(tmp_path), "fleet_bundle": f"http://{CONTROLLER}:21080", "fleet_system": "none"}
+    runner = site.run(playbook="playbooks/mirror.yml", more=["doors.yml"], **told)
+    assert runner.rc == 0, words(runner)
+    url = f"http://[{fleet.address_of(FLEET, CONTROLLER)}]:21080"
+    fetch = 'python3 -c "import sys, urllib.request as web; print(web.urlopen(sys.argv[1]).read().decode())" "$1"'
+    assert on(ASKED, fetch, f"{url}/uv/uv") == "one file"
+    assert "uv/uv" in json.loads(on(CLOSED, fetch, f"{url}/manifest.json"))["files"]

@@ -38,35 +38,30 @@ def test_check_mode_says_how_much_and_writes_nothing(site):
     assert not BUNDLE.exists()
 
 
+def test_without_an_address_no_bundle_is_begun(site):
+    runner = site.bundle(el7_archive_centos="")
+    assert runner.rc != 0 and changed(runner) == []
+    assert "fleet_system of gpu01 is centos7 and no address of its packages is known: set el7_archive_centos" in words(
+        runner
+    )
+    assert not BUNDLE.exists()
+
+
 def test_a_key_of_another_fingerprint_is_refused(site):
-    keys = {"centos": {"url": f"{site.repository['url']}/keys/other.asc"}}
-    runner = site.bundle(bundle_systems={"centos7": {**overridden(site), "keys": {**signers(site), **keys}}})
+    other = f"{site.repository['url']}/keys/other.asc"
+    runner = site.bundle(el7_archive_centos_key=other, bundle_systems={})
     assert runner.rc != 0
     expected = r"The key centos from \S+/keys/other.asc has fingerprint [0-9A-F]{40}, wanted 6341AB"
     assert re.search(expected, of_items(runner)), of_items(runner)
     assert not list(PACKAGES.glob("git-1*"))
 
 
-def overridden(site):
-    """Return the repositories of the system, with the testbed's addresses."""
-    folders = {"base": "vault/os/x86_64", "updates": "vault/updates/x86_64", "extras": "vault/extras/x86_64"}
-    found = {name: f"{site.repository['url']}/{folder}" for name, folder in folders.items()}
-    return {"repositories": {**found, "epel": f"{site.repository['url']}/epel/x86_64"}}
-
-
-def signers(site, key="pinned", fingerprint=""):
-    """Return both keys of the system; both are the testbed's one key."""
-    url = f"{site.repository['url']}/keys/{key}.asc"
-    one = {"url": url, "fingerprint": fingerprint or site.repository["fingerprint"]}
-    return {"centos": one, "epel": one}
-
-
 def test_a_package_that_none_of_the_keys_signed_is_refused(site):
     name = f"{fleet.prefix(FLEET)}-repository"
     shown = fleet.podman("exec", name, "gpg", "--batch", "--with-colons", "--list-keys", "other throw-away key")
     other = next(line.split(":")[9] for line in shown.splitlines() if line.startswith("fpr:"))
-    keys = signers(site, "other", other)
-    runner = site.bundle(bundle_systems={"centos7": {**overridden(site), "keys": keys}})
+    one = {"url": f"{site.repository['url']}/keys/other.asc", "fingerprint": other}
+    runner = site.bundle(bundle_systems={"centos7": {"keys": {"centos": one, "epel": one}}})
     assert runner.rc != 0
     told = of_items(runner)
     assert f"{GIT} is not signed by centos or epel" in told and "\n" not in told, told
