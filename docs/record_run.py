@@ -93,8 +93,8 @@ def watch(terminal: Terminal, wanted: str | None) -> tuple[list[str], list[str],
 def picture(lines: list[str], columns: int, title: str) -> str:
     """Return lines with ANSI colours as the text of an SVG."""
     console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True, highlight=False)
-    for line in lines:
-        console.print(Text.from_ansi(line), soft_wrap=True)
+    # As one text: tmux says a colour once, where it begins, and that may be lines before.
+    console.print(Text.from_ansi("\n".join(lines)), soft_wrap=True)
     return console.export_svg(title=title, theme=THEME, code_format=FORMAT, unique_id="run")
 
 
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--while", dest="wanted", help="take the last screen that showed this text")
     parser.add_argument("--columns", type=int, default=COLUMNS)
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--last", type=int, default=ROWS, help="lines of the run's end that are drawn")
+    parser.add_argument("--last", type=int, default=SCROLLED, help="how many lines of the run's end are drawn")
     parser.add_argument("command", nargs="+")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -67,7 +67,8 @@ def test_what_readers_are_told_to_type_exists():
 
 
 def test_a_difference_is_seen():
-    text = "```\nmake demo   # three hosts\ncp -r a b && make test\n```\n[a](docs/A.md), ![b](c.svg)\n| x | [d](docs/D.md) |\n"
+    typed = "```\nmake demo   # three hosts\ncp -r a b && make test\n```\n"
+    text = f"{typed}[a](docs/A.md), ![b](c.svg)\n| x | [d](docs/D.md) |\n"
     assert commands(text) == ["make demo", "cp -r a b && make test"]
     assert links(text) == {"docs/A.md", "c.svg", "docs/D.md"}
     assert ROW.findall(text) == ["docs/D.md"]
