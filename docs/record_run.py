@@ -13,6 +13,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -108,6 +109,8 @@ def main() -> None:
     parser.add_argument("--last", type=int, default=SCROLLED, help="how many lines of the run's end are drawn")
     parser.add_argument("command", nargs="+")
     chosen = parser.parse_args()
+    if not shutil.which("tmux"):
+        sys.exit("tmux is not on this machine, and it is the terminal of the picture: apt-get install tmux.")
     with tempfile.TemporaryDirectory() as folder:
         terminal = Terminal(Path(folder), chosen.columns, chosen.rows, chosen.command)
         try:
