@@ -10,12 +10,19 @@ Chat on:    make chat
 Status:     make status
 Clean up:   make clean
 """
+NO_HOSTS = (
+    "The demo's hosts are containers with systemd, and podman could not start them here. If this machine is itself a "
+    "container, run the demo on a real or a virtual machine instead."
+)
 
 
 def main() -> None:
     """Run the demo; exit non-zero with Ansible's own message when a phase fails."""
     started = time.monotonic()
-    layouts.bring_up()
+    try:
+        layouts.bring_up()
+    except RuntimeError as error:
+        sys.exit(f"{error}\n{NO_HOSTS}")
     runner = runs.run("demo")
     if runner.rc:
         sys.exit(
