@@ -1,11 +1,12 @@
-"""Record a command in a terminal of its own and draw that terminal as an SVG: how docs/run.svg was made.
+r"""Record a command in a terminal of its own and draw what stands there at its end as an SVG: docs/run.svg.
 
-With a fresh demo fleet (``python -m testbed up demo``), in a clone with its .venv active:
+With the demo's fleet (``make demo``), in a clone with its .venv active:
 
-    python docs/record_run.py --out docs/run.svg -- ansible-playbook -i inventory/demo site.yml
+    python docs/record_run.py --out docs/run.svg -- ansible-playbook -i inventory/demo site.yml \
+      -e fastchat_worker_concurrency=8
 
-tmux is the terminal, so the picture has what a person would have seen, also of what the run draws again and again. The
-picture is the end of the run; ``--while`` takes the last screen that showed a text instead. The file loads nothing.
+tmux is the terminal. The picture therefore has what a person would have seen: what the run drew and took away again is
+not on it. The file loads nothing.
 """
 
 import argparse
@@ -24,8 +25,8 @@ from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-LOOK_EVERY = 0.5  # seconds between two looks at the screen
-COLUMNS, ROWS = 112, 50
+LOOK_EVERY = 0.5  # seconds between two looks whether the command has ended
+COLUMNS, ROWS = 104, 50
 SCROLLED = 5000  # lines that the terminal keeps above its screen
 # A dark terminal: readable on GitHub's light page and on its dark one.
 THEME = TerminalTheme(
@@ -63,9 +64,9 @@ class Terminal:
         command = ["tmux", "-u", "-S", str(self.socket), *words]
         return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, env=environment).stdout
 
-    def shown(self, scrolled: bool) -> list[str]:
-        """Return the lines of the screen, with their colours; ``scrolled`` adds those that have left it."""
-        lines = self.ask("capture-pane", "-e", "-p", *(["-S", "-"] if scrolled else [])).split("\n")
+    def shown(self) -> list[str]:
+        """Return the lines of the screen and those that have left it, with their colours."""
+        lines = self.ask("capture-pane", "-e", "-p", "-S", "-").split("\n")
         while lines and not Text.from_ansi(lines[-1]).plain.strip():
             lines.pop()
         return lines
@@ -80,15 +81,11 @@ class Terminal:
         self.ask("kill-server")
 
 
-def watch(terminal: Terminal, wanted: str | None) -> tuple[list[str], list[str], int]:
-    """Return (the last screen that showed the wanted text, all lines at the end, exit status) of a command."""
-    found: list[str] = []
+def watch(terminal: Terminal) -> tuple[list[str], int]:
+    """Wait for the command's end; return (the lines of the terminal, exit status)."""
     while (status := terminal.ended()) is None:
         time.sleep(LOOK_EVERY)
-        screen = terminal.shown(scrolled=False) if wanted else []
-        if wanted and any(wanted in Text.from_ansi(line).plain for line in screen):
-            found = screen
-    return found, terminal.shown(scrolled=True), status
+    return terminal.shown(), status
 
 
 def picture(lines: list[str], columns: int, title: str) -> str:
@@ -103,23 +100,17 @@ def main() -> None:
     """Record the command; exit with its status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the SVG to write")
-    parser.add_argument("--while", dest="wanted", help="take the last screen that showed this text")
     parser.add_argument("--columns", type=int, default=COLUMNS)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--last", type=int, default=SCROLLED, help="how many lines of the run's end are drawn")
     parser.add_argument("command", nargs="+")
     chosen = parser.parse_args()
     if not shutil.which("tmux"):
         sys.exit("tmux is not on this machine, and it is the terminal of the picture: apt-get install tmux.")
     with tempfile.TemporaryDirectory() as folder:
-        terminal = Terminal(Path(folder), chosen.columns, chosen.rows, chosen.command)
+        terminal = Terminal(Path(folder), chosen.columns, ROWS, chosen.command)
         try:
-            screen, whole, status = watch(terminal, chosen.wanted)
+            lines, status = watch(terminal)
         finally:
             terminal.close()
-    if chosen.wanted and not screen:
-        sys.exit(f"No screen of the run showed {chosen.wanted!r}, so no picture was written.")
-    lines = screen if chosen.wanted else whole[-chosen.last :]
     chosen.out.write_text(picture(lines, chosen.columns, shlex.join(chosen.command)), encoding="utf-8")
     sys.exit(status)
 
