@@ -10,19 +10,12 @@ Chat on:    make chat
 Status:     make status
 Clean up:   make clean
 """
-NO_HOSTS = (
-    "The demo's hosts are containers with systemd, and podman could not start them here. If this machine is itself a "
-    "container, run the demo on a real or a virtual machine instead."
-)
 
 
 def main() -> None:
     """Run the demo; exit non-zero with Ansible's own message when a phase fails."""
     started = time.monotonic()
-    try:
-        layouts.bring_up()
-    except RuntimeError as error:
-        sys.exit(f"{error}\n{NO_HOSTS}")
+    layouts.bring_up()
     runner = runs.run("demo")
     if runner.rc:
         sys.exit(
@@ -36,4 +29,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RuntimeError as error:  # podman's
+        sys.exit(
+            f"{error}\nThe demo's hosts are containers with systemd, which podman starts. If this machine is itself a "
+            "container, run the demo on a real or a virtual machine instead."
+        )

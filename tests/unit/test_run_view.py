@@ -55,6 +55,19 @@ def test_a_change_names_its_file_or_unit(result, labels, names):
     assert names_of(result, labels) == names
 
 
+def test_a_long_sentence_of_a_message_is_broken_below_itself_on_a_terminal_and_not_in_a_pipe():
+    sentence = "gpu01: the plan needs 2342 MiB of the host's memory, and a host of this kind has 1024."
+    said = f"host   stack\ngpu01  cpu\n{sentence}"
+    shown = text(lines.message_lines(["gpu01"], "The fleet", said, ["gpu01"], 60)).splitlines()
+    assert shown[1:] == [
+        "    host   stack",
+        "    gpu01  cpu",
+        "    gpu01: the plan needs 2342 MiB of the host's memory, and",
+        "      a host of this kind has 1024.",
+    ]
+    assert text(lines.message_lines(["gpu01"], "The fleet", said, ["gpu01"], 0)).endswith(sentence)
+
+
 def test_hosts_with_the_same_news_are_told_together_in_the_play_s_order():
     run = state.Run(hosts=["gpu01", "gpu02", "gpu03"])
     for host, names in (("gpu03", ["/a"]), ("gpu01", ["/a"]), ("gpu02", ["/b"])):
@@ -177,16 +190,3 @@ class Screen:
 )
 def test_only_a_terminal_that_a_person_looks_at_is_drawn_on(terminal, environ, device):
     assert redraws(Screen(terminal), environ) == device
-
-
-def test_a_long_sentence_of_a_message_is_broken_below_itself_on_a_terminal_and_not_in_a_pipe():
-    sentence = "gpu01: the plan needs 2342 MiB of the host's memory, and a host of this kind has 1024."
-    said = f"host   stack\ngpu01  cpu\n{sentence}"
-    shown = text(lines.message_lines(["gpu01"], "The fleet", said, ["gpu01"], 60)).splitlines()
-    assert shown[1:] == [
-        "    host   stack",
-        "    gpu01  cpu",
-        "    gpu01: the plan needs 2342 MiB of the host's memory, and",
-        "      a host of this kind has 1024.",
-    ]
-    assert text(lines.message_lines(["gpu01"], "The fleet", said, ["gpu01"], 0)).endswith(sentence)
