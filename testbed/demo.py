@@ -29,4 +29,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RuntimeError as error:  # podman's
+        sys.exit(
+            f"{error}\nThe demo's hosts are containers with systemd, which podman starts. If this machine is itself a "
+            "container, run the demo on a real or a virtual machine instead."
+        )

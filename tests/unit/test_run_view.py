@@ -56,6 +56,7 @@ def test_many_hosts_are_few_letters():
     assert words.group_of(HUNDRED[:50], HUNDRED, 24) == "gpu001-gpu050"
     assert words.group_of(HUNDRED[::2], HUNDRED, 24) == "50 hosts"
     assert words.group_of(["gpu001"], ["gpu001"], 24) == "gpu001"
+    assert words.group_of(["gpu001", "gpu002"], ["gpu001", "gpu002"], 24) == "both hosts"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,19 @@ def test_many_hosts_are_few_letters():
 )  # fmt: skip
 def test_a_change_names_its_file_or_unit(result, labels, names):
     assert names_of(result, labels) == names
+
+
+def test_a_long_sentence_of_a_message_is_broken_below_itself_on_a_terminal_and_not_in_a_pipe():
+    sentence = "gpu01: the plan needs 2342 MiB of the host's memory, and a host of this kind has 1024."
+    said = f"host   stack\ngpu01  cpu\n{sentence}"
+    shown = text(lines.message_lines(["gpu01"], "The fleet", said, ["gpu01"], 60)).splitlines()
+    assert shown[1:] == [
+        "    host   stack",
+        "    gpu01  cpu",
+        "    gpu01: the plan needs 2342 MiB of the host's memory, and",
+        "      a host of this kind has 1024.",
+    ]
+    assert text(lines.message_lines(["gpu01"], "The fleet", said, ["gpu01"], 0)).endswith(sentence)
 
 
 def test_hosts_with_the_same_news_are_told_together_in_the_play_s_order():
@@ -134,7 +148,7 @@ def test_warnings_are_told_once_with_their_hosts():
         state.warn(run, "Python 2.7 is\n old.", host)
     state.warn(run, "No inventory.")
     told = text(lines.warning_lines(run.warnings, ["gpu01", "gpu02"], 0)).splitlines()
-    assert told[1:] == ["Warnings", "  Python 2.7 is old. (all 2 hosts)", "  No inventory."]
+    assert told[1:] == ["Warnings", "  Python 2.7 is old. (both hosts)", "  No inventory."]
 
 
 def test_a_long_diff_is_cut_unless_it_is_asked_for():

@@ -95,7 +95,16 @@ def message_lines(hosts: Sequence[str], task: str, text: str, everybody: Sequenc
     who, said = group_of(hosts, everybody, wide), text.strip("\n").splitlines()
     if len(said) <= 1:
         return row(who, [(said[0] if said else "", "")], wide, width)
-    return [*row(who, [(task, "quiet")], wide, width), *([(f"{'':{2 * INDENT}}{line}", "")] for line in said)]
+    parts = [part for line in said for part in hanging(line, width - 2 * INDENT if width else 0)]
+    return [*row(who, [(task, "quiet")], wide, width), *([(f"{'':{2 * INDENT}}{part}", "")] for part in parts)]
+
+
+def hanging(text: str, width: int) -> list[str]:
+    """Return one line of text in lines of a width, all but the first indented further; a width of 0 breaks nothing."""
+    if not width or len(text) <= width:
+        return [text]
+    deeper = " " * (len(text) - len(text.lstrip()) + INDENT)
+    return textwrap.wrap(text, max(width, 20), subsequent_indent=deeper, break_on_hyphens=False, break_long_words=False)
 
 
 def news_lines(hosts: Sequence[str], news: News, everybody: Sequence[str], width: int) -> list[Line]:

@@ -56,6 +56,6 @@ def group_of(hosts: Sequence[str], everybody: Iterable[str], width: int) -> str:
     """Return who did the same thing, in one cell: a name, a few, a range, or a number of hosts."""
     everyone = set(everybody)
     if len(hosts) > 1 and set(hosts) == everyone:
-        return f"all {len(hosts)} hosts"
+        return "both hosts" if len(everyone) == 2 else f"all {len(hosts)} hosts"  # noqa: PLR2004  (both are two)
     said = folded(hosts)
     return said if len(said) <= width or len(hosts) == 1 else count(len(hosts), "host")
