@@ -1,6 +1,7 @@
 """What NVML says of the GPUs of a host; nothing at all where there is no driver."""
 
 import collections
+import ctypes
 import threading
 
 from .families import counter, gauge
@@ -17,6 +18,11 @@ READINGS = (
 ECC = (("corrected", 0), ("uncorrected", 1))
 AGGREGATE = 1  # since the card was made, which a reboot does not reset
 MOST_XIDS = 64  # different numbers that one GPU gets a series for; NVIDIA has given out fewer than 200
+
+
+def address(handle):
+    """Return what names a GPU in events: a GPU that is lost can not be asked for its UUID any more."""
+    return ctypes.addressof(handle.contents)
 
 
 class Gpus:
@@ -51,13 +57,13 @@ class Gpus:
         for number, handle, _error in self.handles():
             try:
                 self.nvml.nvmlDeviceRegisterEvents(handle, self.nvml.nvmlEventTypeXidCriticalError, events)
-                numbers[self.nvml.nvmlDeviceGetUUID(handle)] = number
+                numbers[address(handle)] = number
             except (self.nvml.NVMLError, TypeError):
                 continue
         while numbers:
             try:
                 event = self.nvml.nvmlEventSetWait_v2(events, WAIT_MILLISECONDS)
-                self.note(numbers.get(self.nvml.nvmlDeviceGetUUID(event.device), -1), int(event.eventData))
+                self.note(numbers.get(address(event.device), -1), int(event.eventData))
             except self.nvml.NVMLError_Timeout:
                 continue
             except self.nvml.NVMLError as error:
