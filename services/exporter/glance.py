@@ -46,12 +46,14 @@ def workers_of(host, seen, fleet):
         faults = [f"{labels['unit']} on {host} is {state}."] if state != "serving" else []
         faults += [f"The probe finds {labels['unit']} on {host} {probe}."] if probe in ("failing", "left out") else []
         faults += [f"{labels['unit']} on {host} has lost {leaked[url]:.0f} slots."] if leaked.get(url) else []
+        word = state if state != "serving" or not faults else "loses slots" if leaked.get(url) else probe
         found.append(
             {
                 "unit": labels["unit"],
                 "host": host,
                 "model": labels["model"],
                 "state": state,
+                "word": word,
                 "queue": queues.get(url, 0),
                 "limit": limits.get(url, 0),
                 "seconds": took.get(url),
@@ -80,6 +82,14 @@ def gpus_of(seen):
     ]
 
 
+def disks_of(free, size):
+    """Return [{area, free, share}] of disks; areas that are on one disk are named together."""
+    areas = {}
+    for area in sorted(size):
+        areas.setdefault((free[area], size[area]), []).append(area)
+    return [{"area": ", ".join(named), "free": left, "share": left / whole} for (left, whole), named in areas.items()]
+
+
 def host_of(host, seen, fleet):
     """Return what there is to say of one host; ``seen`` is None when its exporter does not answer."""
     if seen is None:
@@ -87,7 +97,7 @@ def host_of(host, seen, fleet):
         return {"host": host, "workers": [], "gpus": [], "disks": [], "stacks": [], "releases": [], "faults": [fault]}
     workers, gpus = workers_of(host, seen, fleet), gpus_of(seen)
     free, size = (by(seen.get(f"fastchat_disk_{name}_bytes", []), "area") for name in ("free", "size"))
-    disks = [{"area": area, "free": free[area], "share": free[area] / size[area]} for area in sorted(size)]
+    disks = disks_of(free, size)
     stale = [labels["unit"] for labels, value in seen.get("fastchat_unit_outdated", []) if value]
     faults = [fault for worker in workers for fault in worker["faults"]]
     faults += [f"GPU {gpu['gpu']} of {host} does not answer." for gpu in gpus if not gpu["up"]]

@@ -45,11 +45,11 @@ def worker_card(worker):
     limit, took = worker["limit"] or 1, seconds_of(worker["seconds"])
     return (
         f'<li class="card {tone}"><div class="head"><b>{text(worker["unit"])}</b>'
-        f'<span class="state">{text(worker["state"])}</span></div>'
+        f'<span class="state">{text(worker["word"])}</span></div>'
         f'<p class="quiet">{text(worker["model"])}</p>'
         f'<div class="line"><span>Requests</span><span>{worker["queue"]:.0f} of {worker["limit"]:.0f}</span></div>'
         f"{bar(worker['queue'] / limit, 'full' if worker['queue'] >= limit else 'now')}"
-        f'<div class="line"><span>Two tokens for the probe</span><span>{took}</span></div></li>'
+        f'<div class="line"><span>Probe</span><span>{took}</span></div></li>'
     )
 
 
@@ -59,13 +59,13 @@ def host_section(host):
     named = [*host["stacks"], *host["releases"]]
     parts.append(f'<p class="quiet names">{" · ".join(f"<code>{text(name)}</code>" for name in named)}</p>')
     if host["workers"]:
-        parts.append(f'<ul class="cards">{"".join(map(worker_card, host["workers"]))}</ul>')
+        parts.append(f'<ul class="cards workers">{"".join(map(worker_card, host["workers"]))}</ul>')
     if host["gpus"]:
         parts.append('<ul class="gpus">')
         for gpu in host["gpus"]:
             heat = "–" if gpu["heat"] is None else f"{gpu['heat']:.0f} °C"
             inside = bar(gpu["used"] or 0, "now") if gpu["up"] else '<span class="state">no answer</span>'
-            said = f"{gpu['used'] * 100:.0f} % of memory" if gpu["used"] is not None else ""
+            said = f"{gpu['used'] * 100:.0f} % full" if gpu["used"] is not None else ""
             parts.append(
                 f'<li class="gpu {"" if gpu["up"] else "bad"}"><div class="line"><b>GPU {text(gpu["gpu"])}</b>'
                 f"<span>{heat}</span></div>"
@@ -127,6 +127,7 @@ def page(shown, at):
         f'<ul class="tiles">{"".join(tiles)}</ul>'
         f'<section><h2>Gateways</h2><ul class="cards">{"".join(map(gateway_line, shown["gateways"]))}</ul></section>'
         f"{''.join(map(host_section, shown['hosts']))}"
-        "<footer>Numbers of requests count from the last start of each API server. The page loads itself again every"
+        "<footer>Probe: the time in which a worker made two tokens. Numbers of requests"
+        " count from the last start of each API server. The page loads itself again every"
         f" {AGAIN} seconds.</footer></body></html>"
     )

@@ -56,17 +56,24 @@ section { margin-top: 40px; } .names { margin-bottom: 14px; } section > h2 + ul 
   }
 .bar i { display: block; height: 100%; border-radius: 4px; background: var(--now); }
 .bar.then i { background: var(--then); } .bar.full i { background: var(--bad); }
-.gpus { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 12px; margin-top: 12px; }
-.gpu .line { margin: 0; } .gpu p { font-size: 12.5px; margin-top: 6px; } .gpu b { font-weight: 600; }
-.disks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 220px), 1fr)); gap: 4px 24px;
+.workers { grid-template-columns: repeat(4, minmax(0, 1fr)); }
+.gpus { display: grid; grid-template-columns: repeat(8, minmax(0, 1fr)); gap: 8px; margin-top: 12px; }
+.gpu { padding: 10px 11px; } .gpu .line { font-size: 12.5px; gap: 4px; white-space: nowrap; }
+.gpu .line { margin: 0; } .gpu p { font-size: 12px; margin-top: 6px; white-space: nowrap; } .gpu b { font-weight: 600; }
+.disks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 4px 24px;
   margin-top: 10px; }
 .missing { padding: 14px 16px; border: 1px dashed var(--bad); border-radius: 12px; color: var(--bad-ink); }
 footer { margin-top: 48px; padding-top: 16px; border-top: 1px solid var(--line); color: var(--quiet); font-size:
   13px; }
-@media (max-width: 900px) { .tiles { grid-template-columns: repeat(3, 1fr); } }
+@media (max-width: 900px) {
+  .tiles { grid-template-columns: repeat(3, 1fr); } .workers { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+  .gpus { grid-template-columns: repeat(4, minmax(0, 1fr)); }
+}
 @media (max-width: 520px) {
   .top { padding-top: 26px; } .tiles { grid-template-columns: repeat(2, 1fr); gap: 8px; } section { margin-top:
     32px; }
-  .tile { padding: 10px 14px; } .gpus { grid-template-columns: repeat(2, 1fr); gap: 8px; }
+  .tile { padding: 10px 14px; } .workers { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; }
+  .gpu .line { flex-wrap: wrap; } .gpu .state { white-space: normal; } .disks { grid-template-columns: 1fr; }
+  .workers .card { padding: 11px 13px; } .workers .head { flex-wrap: wrap; gap: 0 8px; }
 }
 """

@@ -19,8 +19,11 @@ SPECS = {
     path.parts[-3]: yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
     for path in sorted(CLONE.glob("roles/*/meta/argument_specs.yml"))
 }
-# Of the hidden role, the one thing that is an operator's; the rest is what the thin roles are made of.
-HIDDEN, ITS_KNOBS = "fastchat_service", {"fastchat_service_gate_seconds"}
+# Of the hidden roles, what is an operator's; the rest is what the thin roles are made of.
+HIDDEN = {
+    "fastchat_service": {"fastchat_service_gate_seconds"},
+    "monitoring_programs": {"monitoring_programs_url", "monitoring_programs_table"},
+}
 
 
 @functools.cache
@@ -43,7 +46,7 @@ def knobs():
         name: option
         for role, spec in SPECS.items()
         for name, option in spec.items()
-        if role != HIDDEN or name in ITS_KNOBS
+        if role not in HIDDEN or name in HIDDEN[role]
     }
     return {name: option for name, option in options.items() if name not in passed_by_playbooks()}
 

@@ -30,7 +30,7 @@ def test_a_fleet_in_which_all_is_well():
         "GPU 5 of gpu01 does not answer.",
         "worker@1 on gpu02 is hung.",
         "worker@6 on gpu02 has lost 2 slots.",
-        "The disk of models on gpu02 is nearly full.",
+        "The disk of models, runtime, staging on gpu02 is nearly full.",
         "worker@4 on gpu02 runs with something else than is written for it.",
         "gpu03 gives no metrics.",
         "api@1 does not answer.",

@@ -13,6 +13,10 @@ from tests.support import watched_fleet
 from tests.support.browser import TOO_PALE, Browser
 
 FLEETS = {"well": watched_fleet.well, "hurt": watched_fleet.hurt}
+TOO_WIDE = """
+[...document.querySelectorAll(".card, .gpu, .tile, .faults li")]
+  .filter(one => one.scrollWidth > one.clientWidth).map(one => one.textContent)
+"""
 URL = "https://ctl01/status"
 
 
@@ -33,6 +37,7 @@ def looked_at(browser, path, name, width, dark):
     assert asked == [path.as_uri()], "it loads nothing"
     assert browser.value("document.scripts.length") == 0
     assert browser.value("document.documentElement.scrollWidth") <= width, "nothing sticks out at the side"
+    assert browser.value(TOO_WIDE) == []
     assert browser.value(TOO_PALE) == []
     picture = base64.b64decode(browser.call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
     assert len(picture) > 20_000
