@@ -50,14 +50,15 @@ class Guard:
             await send(message)
 
         arrive()
-        COUNTS.running += 1
+        ours = scope["path"] in (ALIVE, COUNTED)
+        COUNTS.running += not ours
         try:
             await self.answer(scope, Client(receive), counted)
         except Refused as refused:
             await fail(counted, refused)
         finally:
-            COUNTS.running -= 1
-            if scope["path"] not in (ALIVE, COUNTED):
+            COUNTS.running -= not ours
+            if not ours:
                 COUNTS.answered(self.shown(scope["path"]), said["status"])
                 # Neither query nor body nor header: a client may put its key anywhere.
                 where = f"{scope['method']} {self.shown(scope['path'])}"
