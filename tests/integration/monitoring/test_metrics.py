@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from watched import PROMETHEUS, within
 
+from testbed import round_trips
 from testbed.containers import runs
 from testbed.paths import CLONE
 
@@ -132,10 +133,14 @@ def test_panels_and_the_fleet_agree(asked):
     assert abs(asked.query('sum(fastchat_api_tokens_total{kind="completion"})')[0][1] - tokens) <= 5
 
 
-def test_a_second_run_changes_nothing_and_asks_little(asked):
-    runner = asked.run(playbook="playbooks/monitoring.yml")
+def test_a_second_run_changes_nothing_and_asks_little(asked, tmp_path):
+    output = tmp_path / "round_trips.json"
+    runner = asked.run(playbook="playbooks/monitoring.yml", environment=round_trips.environment(output))
     assert runner.rc == 0, runs.words(runner)
     assert runs.changed(runner) == []
+    counts = json.loads(output.read_text())["hosts"]
+    budget = round_trips.budget("monitoring")
+    assert round_trips.over_budget(counts, {"ctl01": "monitors", "gpu01": "workers"}, budget) == [], counts
 
 
 def test_prometheus_says_what_it_does_only_to_members(asked):

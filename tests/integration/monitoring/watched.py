@@ -29,9 +29,9 @@ print(json.dumps([answer.status, dict(answer.headers), answer.read().decode()]))
 class Site:
     """The fleet, provisioned."""
 
-    def run(self, *arguments, playbook="site.yml", **variables):
+    def run(self, *arguments, playbook="site.yml", environment=None, **variables):
         """Run a playbook to its end."""
-        return runs.run(FLEET, playbook, (INVENTORY,), arguments, variables, quiet=True)
+        return runs.run(FLEET, playbook, (INVENTORY,), arguments, variables, environment=environment, quiet=True)
 
     def on(self, host, *command, check=True, stdin=None):
         """Return the standard output of a command on a host."""
@@ -73,7 +73,7 @@ class Site:
         wanted = {"alertname": alert, **labels}.items()
         return any(wanted <= one.items() for one in self.alerts())
 
-    def fired(self, alert, seconds=120, **labels):
+    def fired(self, alert, seconds=240, **labels):
         """Wait until Alertmanager has an alert, and Prometheus says that it fires."""
         within(seconds, lambda: self.has(alert, **labels), f"{alert} {labels} does not fire; there are {self.alerts()}")
         assert any(
@@ -81,7 +81,7 @@ class Site:
             for one, _ in self.query(f"ALERTS{{alertname='{alert}'}}")
         )
 
-    def cleared(self, alert, seconds=120, **labels):
+    def cleared(self, alert, seconds=240, **labels):
         """Wait until Alertmanager has an alert no more."""
         within(seconds, lambda: not self.has(alert, **labels), f"{alert} {labels} does not clear")
 
