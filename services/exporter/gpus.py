@@ -31,6 +31,7 @@ class Gpus:
     def __init__(self, nvml):
         """Initialise NVML if there is a driver; else nothing will be collected, and a later scrape tries again."""
         self.nvml, self.xids, self.started = nvml, collections.Counter(), False
+        self.ready()
 
     def ready(self):
         """Return whether NVML can be asked. The driver may be loaded after this process started."""
@@ -55,11 +56,13 @@ class Gpus:
         """Count XID errors: NVML reports those that happen from now on, as events."""
         events, numbers = self.nvml.nvmlEventSetCreate(), {}
         for number, handle, _error in self.handles():
+            if handle is None:
+                continue
+            numbers[address(handle)] = number
             try:
                 self.nvml.nvmlDeviceRegisterEvents(handle, self.nvml.nvmlEventTypeXidCriticalError, events)
-                numbers[address(handle)] = number
-            except (self.nvml.NVMLError, TypeError):
-                continue
+            except self.nvml.NVMLError as error:
+                print(f"GPU {number} reports no XID errors: {error}", flush=True)
         while numbers:
             try:
                 event = self.nvml.nvmlEventSetWait_v2(events, WAIT_MILLISECONDS)

@@ -3,10 +3,15 @@
 import os
 
 import pytest
-from watched import FLEET, Site, within
+from ansible.plugins.loader import init_plugin_loader
 
-from testbed.containers import fleet, layouts, runs
-from testbed.paths import STATE
+from testbed.paths import CLONE, STATE
+
+init_plugin_loader([str(CLONE / "collections")])  # before anything imports a plugin of ours: test_rules renders a role
+
+from watched import FLEET, Site, within  # noqa: E402
+
+from testbed.containers import fleet, layouts, runs  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,11 @@ import pytest
 from watched import within
 
 from testbed.containers import runs
+from testbed.paths import CLONE
 
 HERE = Path(__file__).parent
+DASHBOARD = json.loads((CLONE / "files" / "monitoring" / "dashboard.json").read_text())
+PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
 WORKER = "http://gpu01:21002"
 LOADS = 600  # seconds in which a worker has loaded its model, on a machine that has much else to do
 MODEL = "smollm2-demo"
@@ -91,7 +94,11 @@ def test_a_gpu_that_fell_off(site, tmp_path):
         site.fired("FleetGpuLost", instance="gpu01", gpu="1")
         assert not site.has("FleetGpuLost", gpu="0")
         within(20, lambda: site.query('fastchat_gpu_xid_errors_total{gpu="1", xid="79"} == 1'), "no XID is counted")
-        assert site.query('fastchat_gpu_temperature_celsius{instance="gpu01", gpu="0"}')
+        for title in ("GPU memory in use", "GPU temperature", "GPU errors in a day"):
+            assert all(site.query(target["expr"]) for target in PANELS[title]["targets"]), title
+        assert {(labels["gpu"], value) for labels, value in site.query("fastchat_gpu_temperature_celsius")} == {
+            ("0", 41)
+        }
         site.on("gpu01", "rm", "/run/standin-nvml/gpu1.lost")
         site.cleared("FleetGpuLost")
     finally:

@@ -15,8 +15,8 @@ DASHBOARD = json.loads((CLONE / "files" / "monitoring" / "dashboard.json").read_
 PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
 MODEL = "smollm2-demo"
 WORKER = "http://gpu01:21002"
-# What only a GPU has, and what nothing has while all is well.
-NOTHING_HERE = {"GPU memory in use", "GPU temperature", "GPU errors in a day"}
+# What only a GPU has. The third panel looks back a day; test_alerts.py, which loses a GPU, looks at all of them.
+NOTHING_HERE = {"GPU memory in use", "GPU temperature"}
 
 
 def exporter(host):
@@ -109,7 +109,7 @@ def test_everything_runs_as_the_fleet_s_user(asked):
     assert masked == ["masked", "masked"]
 
 
-@pytest.mark.parametrize("title", sorted(PANELS))
+@pytest.mark.parametrize("title", sorted({*PANELS} - {"GPU errors in a day"}))
 def test_a_panel_of_the_dashboard_has_what_the_fleet_has(asked, title):
     for target in PANELS[title]["targets"]:
         found = asked.query(target["expr"])
