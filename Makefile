@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR):$(CURDIR)/collections
 
-.PHONY: help demo test test-full lint tools unit engine distribute el7 molecule integration airgap stacks web report clients security operations inventories pull chaos chat status clean locks readmes audit-glibc
+.PHONY: help demo test test-full lint tools unit engine distribute el7 molecule integration airgap stacks web report clients security operations inventories pull monitoring chaos chat status clean locks readmes audit-glibc
 help: ## What can be made here
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
@@ -17,8 +17,8 @@ $(VENV)/.done: files/locks/control.txt
 	$(VENV)/bin/uv pip install --quiet --offline --no-deps --python $(VENV)/bin/python --editable .   # the command fleet
 	touch $@
 
-demo: $(VENV)/.done ## Three hosts in containers, a real small model through the same roles, and its answer
-	python -m testbed.demo
+demo: $(VENV)/.done ## Three hosts in containers, a real small model through the same roles, and its answer; MONITOR=1 watches them
+	python -m testbed.demo $(if $(MONITOR),--monitor)
 
 chat: $(VENV)/.done ## Chat with the demo's model (fastchat.serve.cli on a worker host)
 	ssh -t -q -F .testbed/demo/ssh_config gpu01 fastchat-chat --temperature 0
@@ -30,7 +30,7 @@ test: lint unit ## What CI runs; each part is a target of its own, the last four
 	$(MAKE) --jobs=2 --output-sync=target integration engine distribute el7
 
 test-full: $(VENV)/.done ## With what is too heavy for every time (13 GB of downloads), and a table; RECORD=docs/VERIFIED.md keeps it
-	python -m testbed.suites test molecule airgap stacks security web report clients operations inventories pull chaos $(if $(RECORD),--record $(RECORD))
+	python -m testbed.suites test molecule airgap stacks security web report clients operations inventories pull monitoring chaos $(if $(RECORD),--record $(RECORD))
 
 lint: $(VENV)/.done
 	ruff check .
@@ -90,6 +90,11 @@ operations: $(VENV)/.done ## An operator's week over one fleet: status, update, 
 
 pull: $(VENV)/.done ## A worker that fetches the project from git and runs its own part, with good and bad commits
 	python -m pytest tests/integration/pull
+
+monitoring: $(VENV)/.done ## A watched fleet: metrics, each alert fired by its fault and cleared, the dashboard's queries, /status
+	python -m testbed.tools browser
+	python -m testbed.tools compiler
+	python -m pytest tests/integration/monitoring
 
 inventories: $(VENV)/.done ## Hosts as other people's are: IPv6, a proxy, sudo's password, umask 077, German and Chinese, a silent one
 	python -m pytest tests/integration/inventories

@@ -4,7 +4,14 @@ import sys
 import time
 
 from testbed.containers import layouts, runs
+from testbed.paths import CLONE
 
+MONITORED = CLONE / "inventory" / "demo_monitored"
+WATCH = """
+The page of the fleet: https://ctl01/status, name status; .testbed/demo/status-key has the key
+Prometheus and Alertmanager: ssh -F .testbed/demo/ssh_config -L 21095:ctl01:21095 -L 21096:ctl01:21096 -N ctl01,
+then http://localhost:21095 and http://localhost:21096
+"""
 GOODBYE = """
 Chat on:    make chat
 Status:     make status
@@ -13,10 +20,10 @@ Clean up:   make clean
 
 
 def main() -> None:
-    """Run the demo; exit non-zero with Ansible's own message when a phase fails."""
-    started = time.monotonic()
+    """Run the demo, with --monitor a watched one; exit non-zero with Ansible's own message when a phase fails."""
+    started, watched = time.monotonic(), "--monitor" in sys.argv[1:]
     layouts.bring_up()
-    runner = runs.run("demo")
+    runner = runs.run("demo", inventories=(runs.DEMO, MONITORED) if watched else (runs.DEMO,))
     if runner.rc:
         sys.exit(
             f"site.yml ended with {runner.rc}: see the message above; run `make demo` again, it goes on from there."
@@ -26,6 +33,8 @@ def main() -> None:
     verdicts = runs.messages(runner, "Verdict | Say it")
     print("\n" + "\n".join(f"{host}  {verdict.strip()}" for host, verdict in verdicts.items()))
     print(f"\nDone in {time.monotonic() - started:.0f} s, {said}.\n{GOODBYE}")
+    if watched:
+        print(WATCH)
 
 
 if __name__ == "__main__":

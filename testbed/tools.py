@@ -30,7 +30,16 @@ RPMS = {
 }
 # Looks at the page of a run; without a font it would measure boxes.
 BROWSER = {"chromium": "chromium", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core"}
-WANTED = {"control": CONTROL, "testbed": TESTBED, "tests": TESTS, "rpms": RPMS, "browser": BROWSER}
+# Builds the library that stands in for NVIDIA's.
+COMPILER = {"gcc": "gcc", "/usr/include/stdio.h": "libc6-dev"}
+WANTED = {
+    "control": CONTROL,
+    "testbed": TESTBED,
+    "tests": TESTS,
+    "rpms": RPMS,
+    "browser": BROWSER,
+    "compiler": COMPILER,
+}
 
 
 def missing_packages(wanted: dict[str, str]) -> list[str]:

@@ -16,8 +16,11 @@ from testbed.role_readmes import code, default_of, description_of, type_of
 
 PAGE = CLONE / "docs" / "VARIABLES.md"
 EXAMPLE = CLONE / "inventory" / "example"
-# Of the hidden role, the one thing that is an operator's; the rest is what the thin roles are made of.
-HIDDEN, ITS_KNOBS = "fastchat_service", {"fastchat_service_gate_seconds"}
+# Of the hidden roles, what is an operator's; the rest is what the thin roles are made of.
+HIDDEN = {
+    "fastchat_service": {"fastchat_service_gate_seconds"},
+    "monitoring_programs": {"monitoring_programs_url", "monitoring_programs_table"},
+}
 # What the operator wants to do, and the roles and variables that it takes; `playbooks` stands for what no role has.
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Choose what runs", ("fastchat_model", "fastchat_models", "fastchat_stack")),
@@ -34,7 +37,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Run the API", ("fastchat_api",)),
     ("Show the chat as a web page", ("fastchat_web",)),
     ("Let clients in", ("fastchat_gateway",)),
-    ("Watch the fleet", ("fastchat_monitoring",)),
+    ("Watch the fleet", ("fastchat_monitoring", "fastchat_exporter", "monitoring_programs")),
     ("Check the answer at the end", ("fastchat_verify",)),
 )
 HEAD = """# Variables
@@ -92,7 +95,7 @@ def owners() -> dict[str, dict[str, dict]]:
     found: dict[str, dict[str, dict]] = {}
     for role, entries in specs().items():
         for name, option in entries["main"].items():
-            if name not in passed_by_playbooks() and (role != HIDDEN or name in ITS_KNOBS):
+            if name not in passed_by_playbooks() and (role not in HIDDEN or name in HIDDEN[role]):
                 found.setdefault(name, {})[role] = option
     return found
 

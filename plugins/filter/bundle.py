@@ -58,6 +58,15 @@ def packages_of(
     return wanted
 
 
+def watching_of(variables: Mapping, groups: set[str], root: Path) -> set[str]:
+    """Return the packages with which a Debian host of these groups watches, or is watched."""
+    programs = {"node_exporter"} if groups & {"controllers", "workers"} else set()
+    programs |= {"prometheus", "alertmanager"} if "monitors" in groups else set()
+    path = Path(variables.get("monitoring_programs_table", root / "files" / "monitoring" / "programs.yml"))
+    table = yaml.safe_load(path.read_text())["programs"]
+    return {table[name]["package"] for name in programs}
+
+
 def wanted_of(variables: Mapping, groups: set[str]) -> list[tuple[str, str, str]]:
     """Return [(folder of files/, the variable that names a file of it, the name)] for a host of these groups."""
     wanted = []
@@ -100,6 +109,7 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
     having: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
     wrong: dict[tuple[str, str], list[str]] = {}
+    watched = any("monitors" in hostvars[host]["group_names"] for host in hosts)
     for host in hosts:
         variables = hostvars[host]
         groups = set(variables["group_names"])
@@ -109,6 +119,7 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
             else:
                 wrong.setdefault((name, value), []).append(host)
         beside = {"web"} if "web_hosts" in groups else set()
+        beside |= {"exporter"} if watched and groups & {"controllers", "workers"} else set()
         plan["environments"] |= beside
         if variables.get("fastchat_runtime_python_source") == "pinned" and variables.get("fastchat_stack"):
             plan["pinned"] |= {variables["fastchat_stack"]} | beside
@@ -120,6 +131,7 @@ def bundle_plan(hostvars: Mapping, hosts: list[str], root: str) -> dict:
             continue
         kind, pinned = kind_of(systems[system]), pins_git_lfs(variables, groups, systems[system], Path(root))
         packages = packages_of(variables, groups, Path(root), pinned, kind == "deb")
+        packages |= watching_of(variables, groups, Path(root)) if watched and kind == "deb" else set()
         if packages:
             plan[kind].setdefault(system, set()).update(packages | set(ALWAYS[kind]))
             having.setdefault(system, []).append(host)

@@ -38,6 +38,21 @@ def gateway_key_faults(keys: Any) -> list[str]:
     return faults
 
 
+def gateway_status_faults(key: Any, keys: Any) -> list[str]:
+    """Return one sentence for each fault of the key of /status, '' for none, beside the API's keys ({name: key})."""
+    if not key:
+        return []
+    if not isinstance(key, str) or not KEY.fullmatch(key):
+        return ["fastchat_gateway_status_key has other characters than A-Z a-z 0-9 . _ ~ + / - (and = at its end)."]
+    if len(key) < SHORTEST:
+        return [f"fastchat_gateway_status_key has {len(key)} characters, wanted {SHORTEST} or more."]
+    owners = [str(name) for name, other in keys.items() if other == key] if isinstance(keys, dict) else []
+    return [
+        f"fastchat_gateway_status_key is the key of {name} as well: make one of its own, which can ask nothing."
+        for name in owners
+    ]
+
+
 def gateway_origin_faults(origins: Any) -> list[str]:
     """Return one sentence for each fault of fastchat_gateway_cors_origins; [] when there is none."""
     name = "fastchat_gateway_cors_origins"
@@ -90,5 +105,6 @@ class FilterModule:
             "gateway_addresses": gateway_addresses,
             "gateway_key_faults": gateway_key_faults,
             "gateway_origin_faults": gateway_origin_faults,
+            "gateway_status_faults": gateway_status_faults,
             "gateway_upstreams": gateway_upstreams,
         }

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from .counts import COUNTS, arrive
 from .embeddings import embed
 from .errors import Refused, fail, reply
 from .models import one_model
@@ -12,7 +13,8 @@ from .retry import hand_on
 from .schema import OPENAPI, openapi
 
 ALIVE = "/fleet/alive"
-OWN = (ALIVE, OPENAPI)  # the guard's own
+COUNTED = "/fleet/counts"  # for the exporter; the gateway hands neither on
+OWN = (ALIVE, COUNTED, OPENAPI)  # the guard's own
 
 
 class Guard:
@@ -47,12 +49,17 @@ class Guard:
             said["bytes"] += len(message.get("body", b""))
             await send(message)
 
+        arrive()
+        ours = scope["path"] in (ALIVE, COUNTED)
+        COUNTS.running += not ours
         try:
             await self.answer(scope, Client(receive), counted)
         except Refused as refused:
             await fail(counted, refused)
         finally:
-            if scope["path"] != ALIVE:
+            COUNTS.running -= not ours
+            if not ours:
+                COUNTS.answered(self.shown(scope["path"]), said["status"])
                 # Neither query nor body nor header: a client may put its key anywhere.
                 where = f"{scope['method']} {self.shown(scope['path'])}"
                 seconds = time.monotonic() - began
@@ -75,6 +82,9 @@ class Guard:
             raise Refused(f"{method} is not for this path, wanted {right}.", 405, allow=right)
         if path == ALIVE:
             await reply(send, 200, {"alive": True})
+            return
+        if path == COUNTED:
+            await reply(send, 200, COUNTS.said())
             return
         if path == OPENAPI:
             await reply(send, 200, openapi(self.wanted))

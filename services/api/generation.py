@@ -11,6 +11,7 @@ import json
 import ssl
 import time
 
+from .counts import COUNTS
 from .errors import INTERNAL_ERROR, NO_WORKER, OUT_OF_RANGE
 
 OK = 200
@@ -114,6 +115,7 @@ async def generated(server, payload, worker, timeout):
     if tally.tokens:
         payload = {**payload, "max_new_tokens": min(payload["max_new_tokens"], tally.tokens)}
     task, used, ignored = asyncio.current_task(), None, None
+    began, first = time.monotonic(), None
     tally.running.add(task)
     try:
         async with httpx.AsyncClient(verify=TLS) as client:
@@ -124,6 +126,8 @@ async def generated(server, payload, worker, timeout):
                     if ignored:
                         break
                     used = counted(said)
+                    if first is None and said.get("error_code") == 0:
+                        first = time.monotonic()
                     yield {**said, "usage": used}
             finally:
                 await saying.aclose()
@@ -133,6 +137,8 @@ async def generated(server, payload, worker, timeout):
     finally:
         tally.used.append(used or {})
         tally.running.discard(task)
+        if first is not None:
+            COUNTS.generated(began, first, time.monotonic(), used)
     if ignored:
         yield ignored
 

@@ -45,23 +45,28 @@ def register_again(controller, worker, status):
 
 
 def look(worker, arguments):
-    """Return (fault, leaked slots, what was done) of a running worker; the fault is None while it loads."""
+    """Return (fault, leaked slots, what was done, seconds) of a running worker.
+
+    The fault is None while it loads; the seconds are those of the generation, None without one.
+    """
     try:
         status = json.loads(post(worker["url"] + "/worker_get_status", {}, arguments.patience))
     except ConnectionRefusedError:
-        return None, 0, ""
+        return None, 0, "", None
     except (OSError, ValueError) as error:
         refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)
-        return (None, 0, "") if refused else (f"it does not say how it is: {error}", 0, "")
+        return (None, 0, "", None) if refused else (f"it does not say how it is: {error}", 0, "", None)
     leaked = max(0, status["queue_length"] - connections(worker["port"]))
-    fault = ""
+    fault, seconds = "", None
     if status["queue_length"] < worker["concurrency"]:  # when all slots are busy, our question would only wait
+        began = time.monotonic()
         fault = generation_fault(worker["url"], worker["model"], arguments.generation)
+        seconds = None if fault else round(time.monotonic() - began, 3)
     try:
         done = register_again(arguments.controller, worker, status)
     except (OSError, ValueError) as error:
         done = f"its controller does not answer: {error}"
-    return fault, leaked, done
+    return fault, leaked, done, seconds
 
 
 def judge(unit, worker, was, arguments):
@@ -71,11 +76,11 @@ def judge(unit, worker, was, arguments):
     if show(unit, "ActiveState") not in ("active", "activating"):
         state = LEFT_OUT if was.get("state") == LEFT_OUT else STOPPED
         return {**now, "state": state, "said": was.get("said", "") if state == LEFT_OUT else ""}
-    fault, leaked, done = look(worker, arguments)
+    fault, leaked, done, seconds = look(worker, arguments)
     if fault is None:
         return {**now, "state": LOADING, "failures": was.get("failures", 0)}
     if not fault:
-        now.update(restarts=0, leaked=leaked, said=done)
+        now.update(restarts=0, leaked=leaked, said=done, seconds=seconds)
         # A leak must be seen twice, because a request may come between the two questions.
         if min(leaked, was.get("leaked", 0)) >= max(1, worker["concurrency"] - 2):
             now.update(leaked=0, said=f"{leaked} of {worker['concurrency']} slots had leaked; restarted")

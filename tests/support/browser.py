@@ -14,6 +14,32 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync --remote-debugging-pipe"
 )
 
+# The texts of a page whose contrast is below 4.5 (WCAG 2, AA), with the ratio.
+TOO_PALE = """
+(() => {
+  const light = colour => {
+    const part = colour.match(/[\\d.]+/g).slice(0, 3).map(one => one / 255)
+      .map(one => one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
+  };
+  const behind = element => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = getComputedStyle(one).backgroundColor;
+      if (!colour.endsWith(", 0)") && colour.startsWith("rgb")) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const texts = "h1, h2, h3, p, li, th, td, a, summary, button, label, .on, .chip, .phase, .pill, .diff span, "
+    + "b, strong, code, .state";
+  return [...document.querySelectorAll(texts)]
+    .filter(one => one.checkVisibility() && one.textContent.trim())
+    .map(one => {
+      const [a, b] = [light(getComputedStyle(one).color), light(behind(one))].sort((x, y) => y - x);
+      return [(a + 0.05) / (b + 0.05), one.className + ": " + one.textContent.slice(0, 40)];
+    }).filter(([ratio]) => ratio < 4.5);
+})()
+"""
+
 
 class Browser:
     """One page of Chromium. ``events`` are all that it told, in their order."""

@@ -33,6 +33,9 @@ SAY_NO_FAULT = {
     "plugins/module_utils/units/api.py": "the description of the API, which docs/API.md has",
     "plugins/module_utils/view/": "how a run goes on",
     "report/page.py": "what the page of a run shows",
+    "services/exporter/fleet.py": "help of metrics",
+    "services/exporter/gateway.py": "help of metrics",
+    "services/exporter/host.py": "help of metrics",
     "services/api/parameters.py": "the table of parameters, which docs/API.md has",
     "services/api/schema.py": "the description of the API, which docs/API.md has",
 }
@@ -42,6 +45,7 @@ PARTS = {
     "… MiB of weights in … + … for … + …",
     "… The fleet serves what it did. …",
     "Origin: fastchat-fleet Label: fastchat-fleet Suite: … Codename: … Architectures: … Date: … SHA256: … … …",
+    "Memory of a GPU.",
     "The ledger of runs: …",
     "a file name pattern",
     "a tensor of shape … reaches element … of a storage of …",

@@ -95,7 +95,10 @@ class Fleet:
     def plays(self, playbook):
         """Return the plays of a playbook below ``playbooks``."""
         path = str(CLONE / "playbooks" / playbook)
-        return Playbook.load(path, variable_manager=self.variables, loader=self.loader).get_plays()
+        plays = Playbook.load(path, variable_manager=self.variables, loader=self.loader).get_plays()
+        for play in plays:  # the hosts of a play may depend on the groups
+            play.hosts = Templar(loader=self.loader, variables=self.variables.get_vars(play=play)).template(play.hosts)
+        return plays
 
     def templates(self, playbook):
         """Return every file that a playbook's tasks would write from templates, on every host of its plays.

@@ -158,7 +158,7 @@ def test_its_unit_is_one_that_systemd_219_can_bear_and_the_only_one_with_a_capab
 def test_the_firewall_knows_every_host_and_touches_the_fleet_s_ports_only():
     files = {file.source: file for file in Fleet(EXAMPLE, fleet_firewall_backend="nftables").templates("firewall.yml")}
     rules = files["firewall.nft.j2"].text
-    assert "tcp dport { 21001-21063, 8000-8015, 7860, 21070, 21080, 21090-21092 } jump fleet" in rules
+    assert "tcp dport { 21001-21063, 8000-8015, 7860, 21070, 21080, 21090-21096 } jump fleet" in rules
     assert "policy accept" in rules and rules.count("reject") == 1
     (unit,) = {file.text for file in files.values() if file.path.endswith("/fastchat-firewall.service")}
     known = {f"{line.section}.{line.name}" for line in unit_rules.lines(unit)}

@@ -43,7 +43,7 @@ def test_a_host_and_a_port_are_joined(host, said):
 def fleet(tmp_path_factory):
     """Return the example's settings over hosts that are named by IPv6 addresses and have no others."""
     folder = tmp_path_factory.mktemp("inventory")
-    groups = ("controllers", "workers", "gateways", "web_hosts", "mirrors", "builders")
+    groups = ("controllers", "workers", "gateways", "web_hosts", "mirrors", "builders", "monitors")
     hosts = {"all": {"children": {group: {"hosts": {HOST: None}} for group in groups}}}
     (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
     (folder / "group_vars").symlink_to(CLONE / "inventory" / "example" / "group_vars")
@@ -92,6 +92,21 @@ def test_the_gateway_listens_and_finds_its_servers(files):
     for said in ("listen [fd00::11]:443 ssl http2;", "server [fd00::11]:8000 max_fails", "server [fd00::11]:7860;"):
         assert said in conf
     assert "IP.1 = fd00::11" in text_of(files, "/self-signed.cnf")
+
+
+def test_what_watches_listens_and_is_reached_in_brackets(fleet):
+    files = {file.path: file.text for file in fleet.templates("monitoring.yml")}
+    assert {path: BARE.findall(text) for path, text in files.items() if BARE.search(text)} == {}
+    exporter = text_of(files, "/fastchat-exporter.service")
+    for said in (
+        "--host=fd00::11 ",
+        "--api=api@0=http://[fd00::11]:8000",
+        "--gateway=fd00::11=https://[fd00::11]:443/v1",
+    ):
+        assert said in exporter
+    assert "--web.listen-address=[fd00::11]:21094" in text_of(files, "/fastchat-node-exporter.service")
+    assert "--web.listen-address=[fd00::11]:21095" in text_of(files, "/fastchat-prometheus.service")
+    assert "--web.listen-address=[fd00::11]:21096" in text_of(files, "/fastchat-alertmanager.service")
 
 
 def evaluated(fleet, playbook, role, name):

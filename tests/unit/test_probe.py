@@ -102,7 +102,7 @@ def test_one_that_is_still_loading_is_neither_good_nor_failing():
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
     worker = {"url": f"http://127.0.0.1:{port}", "port": port, "model": "m", "concurrency": 5}
-    assert probe.look(worker, ARGUMENTS) == (None, 0, "")
+    assert probe.look(worker, ARGUMENTS) == (None, 0, "", None)
 
 
 def test_a_drain_ends_when_nobody_is_connected_and_not_before():

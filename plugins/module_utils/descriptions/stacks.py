@@ -65,9 +65,8 @@ def stack_file_faults(stack: Any, name: str) -> list[str]:
 
 # What an environment beside a stack's says of itself; as a stack, but of no GPU and with what must load in it.
 BESIDE: dict[str, Rule] = {
-    **{
-        key: EVERY[key] for key in ("name", "description", "python", "glibc", "env_mb", "fschat", "lock", "uv_platform")
-    },
+    **{key: EVERY[key] for key in ("name", "description", "python", "glibc", "env_mb", "lock", "uv_platform")},
+    "fschat": (False, dotted, DOTTED),  # what watches FastChat has none
     "extra_index_url": EVERY["extra_index_url"],
     "gradio": (False, text, 'a version in quotes, such as "5"'),
     "loads": (True, text, "modules to import once it is built, such as fastchat.serve.gradio_web_server"),

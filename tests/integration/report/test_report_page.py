@@ -9,34 +9,11 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.ledger import spool
 from report.page import report
 from report.record import settle
 from testbed.tools import BROWSER, ensure
-from tests.support.browser import Browser
+from tests.support.browser import TOO_PALE, Browser
 from tests.support.ledger_runs import BEGAN, events, inventory, play, spooled
 
 HERE = Path(__file__).parent
 SECTIONS = {"timeline", "changes", "time", "fleet", "hosts"}
-RATIO = """
-(() => {
-  const light = colour => {
-    const part = colour.match(/[\\d.]+/g).slice(0, 3).map(one => one / 255)
-      .map(one => one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
-  };
-  const behind = element => {
-    for (let one = element; one; one = one.parentElement) {
-      const colour = getComputedStyle(one).backgroundColor;
-      if (!colour.endsWith(", 0)") && colour.startsWith("rgb")) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const texts = "h1, h2, h3, p, li, th, td, a, summary, button, label, .on, .chip, .phase, .pill, .diff span";
-  return [...document.querySelectorAll(texts)]
-    .filter(one => one.checkVisibility() && one.textContent.trim())
-    .map(one => {
-      const [a, b] = [light(getComputedStyle(one).color), light(behind(one))].sort((x, y) => y - x);
-      return [(a + 0.05) / (b + 0.05), one.className + ": " + one.textContent.slice(0, 40)];
-    }).filter(([ratio]) => ratio < 4.5);
-})()
-"""
 
 
 def real(folder, hosts):
@@ -91,7 +68,7 @@ def test_the_page_is_whole_and_loads_nothing(browser, pages, hosts, width, dark)
     assert browser.value("document.querySelectorAll('svg.lines path[class]:not(.tick) > title').length") >= hosts
     # Nothing sticks out at the side, and no text has too little contrast.
     assert browser.value("document.documentElement.scrollWidth") <= width
-    assert browser.value(RATIO) == []
+    assert browser.value(TOO_PALE) == []
     picture = base64.b64decode(browser.call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
     assert len(picture) > 20_000
 

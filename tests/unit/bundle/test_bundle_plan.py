@@ -62,6 +62,22 @@ def test_a_plan_has_the_environment_of_the_web_page_where_there_is_one():
     assert bundle_plan(hosts, list(hosts), str(ROOT))["pinned"] == ["cpu", "web"]
 
 
+def test_a_plan_has_what_watches_a_fleet_where_somebody_does():
+    hosts = {
+        "ctl01": host("controllers", fleet_system="debian12"),
+        "gpu01": host("workers", fleet_system="centos7"),
+        "mon01": {"group_names": ["monitors"], "fleet_system": "debian11"},
+    }
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["faults"] == [] and plan["environments"] == ["exporter"]
+    assert "prometheus-node-exporter" in plan["deb"]["debian12"] and "prometheus" not in plan["deb"]["debian12"]
+    assert {"prometheus", "prometheus-alertmanager"} <= set(plan["deb"]["debian11"])
+    assert not [name for name in plan["rpm"]["centos7"] if "prometheus" in name], "EL has archives instead"
+    del hosts["mon01"]
+    plan = bundle_plan(hosts, list(hosts), str(ROOT))
+    assert plan["environments"] == [] and "prometheus-node-exporter" not in plan["deb"]["debian12"]
+
+
 def test_a_plan_for_el_7_has_git_and_the_pinned_git_lfs_of_one_host():
     hosts = {
         "ctl01": host("controllers", "mirrors", fleet_system="centos7"),
