@@ -65,7 +65,7 @@ def test_a_plan_has_the_environment_of_the_web_page_where_there_is_one():
 def test_a_plan_has_what_watches_a_fleet_where_somebody_does():
     hosts = {
         "ctl01": host("controllers", fleet_system="debian12"),
-        "gpu01": host("workers", fleet_system="centos7"),
+        "gpu01": host("workers", fleet_system="centos7", el7_archive_centos=MIRROR),
         "mon01": {"group_names": ["monitors"], "fleet_system": "debian11"},
     }
     plan = bundle_plan(hosts, list(hosts), str(ROOT))
