@@ -44,6 +44,10 @@ EXAMPLES = r"""
     expect: Paris
 """
 RETURN = r"""
+room:
+  description: False when the GPU had no memory for a second copy of the model beside its worker, which is no fault.
+  type: bool
+  returned: always
 fault: {description: "One sentence when an answer is missing, wrong or too long, else ''.", type: str, returned: always}
 answer: {description: The answer., type: str, returned: always}
 tokens: {description: Its tokens., type: int, returned: always}
@@ -66,6 +70,12 @@ ENVIRONMENT = "/opt/fastchat/env"
 TRANSCRIPT = re.compile(
     r"^(?P<user>[^:\n]+): (?P<assistant>[^:\n]+): (?P<answer>.*?)\n(?P=user): exit\.\.\.", re.DOTALL | re.MULTILINE
 )
+# In the words of every torch since 1.9: of an allocation, and of a context that found no memory at all.
+NO_ROOM = re.compile(r"CUDA (error: )?out of memory")
+
+
+class NoRoomError(Exception):
+    """The GPU has no memory for a second copy of the model beside its worker."""
 
 
 def whole(client, request):
@@ -136,6 +146,8 @@ def through_command(module, asked):
     code, output, errors = module.run_command(command, data=asked["question"])
     seconds = time.time() - started
     transcript = TRANSCRIPT.search(output)
+    if code and NO_ROOM.search(output + errors):
+        raise NoRoomError
     if code or not transcript:
         return "", 0, seconds, "%s ended with %d and said: %s" % (command[0], code, (output + errors).strip()[-2000:])
     answer = transcript.group("answer").strip()
@@ -157,7 +169,7 @@ def answered_with(asked):
 
 
 def earlier_answer(asked, now):
-    """Return what the same command answered before, {answer, tokens, tokens_per_second}; None when it must be asked."""
+    """Return what came of the same command before, {answer, tokens, tokens_per_second, room}; None to ask it again."""
     try:
         with open(asked["earlier"] or os.devnull) as stream:
             ways = json.load(stream)["ways"].values()
@@ -165,7 +177,8 @@ def earlier_answer(asked, now):
         return None
     for said in ways:
         if said.get("model") == asked["model"] and said.get("with") == now and not said["fault"]:
-            return dict((key, said[key]) for key in ("answer", "tokens", "tokens_per_second"))
+            found = dict((key, said[key]) for key in ("answer", "tokens", "tokens_per_second"))
+            return dict(found, room=said.get("room", True))
     return None
 
 
@@ -243,7 +256,7 @@ def main():
     )
     asked = module.params
     os.environ["HF_HUB_OFFLINE"] = "1"
-    answer, tokens, seconds, now = "", 0, 0.0, {}
+    answer, tokens, seconds, now, room = "", 0, 0.0, {}, True
     try:
         if asked["command"]:
             now = answered_with(asked)
@@ -256,6 +269,8 @@ def main():
             answer, tokens, seconds, fault = through_worker(asked)
         else:
             answer, tokens, seconds, fault = through_command(module, asked)
+    except NoRoomError:
+        fault, room = "", False
     except ImportError as error:
         fault = "The runtime lacks a package (%s); run the runtime phase first." % error
     except Exception as error:
@@ -263,7 +278,7 @@ def main():
         fault = "%s did not answer: %s: %s" % (whom, type(error).__name__, error)
     rate = round(tokens / seconds, 1) if seconds else 0.0
     said = {"answer": answer, "tokens": tokens, "tokens_per_second": rate, "fault": fault, "with": now}
-    module.exit_json(changed=False, earlier=False, **said)
+    module.exit_json(changed=False, earlier=False, room=room, **said)
 
 
 if __name__ == "__main__":

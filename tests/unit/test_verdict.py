@@ -32,5 +32,13 @@ def test_each_of_several_models_is_asked_its_own_question_and_one_that_fails_is_
     )
 
 
+def test_a_gpu_that_its_worker_fills_has_no_room_for_a_chat_and_serves_all_the_same():
+    full = {"answer": "", "tokens": 0, "tokens_per_second": 0.0, "fault": "", "room": False}
+    both = {"API": SKIPPED, "fastchat-chat": {"results": [{"item": "smollm2-demo", **full}]}}
+    verdict = verdict_of(both, "gpu01", MODELS)
+    assert verdict["serving"] is True and verdict["ways"]["fastchat-chat"]["room"] is False
+    assert "fastchat-chat: not asked: the GPU has no memory" in verdict_in_words(verdict)
+
+
 def test_a_host_that_was_asked_nothing_has_nothing_to_say():
     assert verdict_in_words(verdict_of({"API": {"skipped": True}}, "ctl01", MODELS)) == ""
