@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.fastchat.fleet.plugins.module_utils.addresses.joining import authority, base_url
 
-EXPORTER_PORT, NODE_PORT, API_PORTS = 21093, 21094, [8000, 8001]
+EXPORTER_PORT = 21093
+NODE_PORT = 21094
+API_PORTS = [8000, 8001]
 
 
 def monitoring_paths(table: Mapping, packaged: bool, home: str) -> dict[str, str]:
