@@ -123,17 +123,17 @@ def main():
     found = {} if asked["gpus"] is None else {"gpus": gpus_of(module, asked["gpus"])}
     if asked["now"]:
         found["clock_skew"] = int(clock - asked["now"])
-    module.exit_json(
-        changed=False,
-        taken=taken(),
-        unknown=[name for name in asked["names"] if not addresses[name]],
-        loopback=dict((name, address) for name, address in addresses.items() if is_loopback(address)),
-        disk=[space(place) for place in asked["disk"]],
-        pythons=dict((path, version) for path, (version, _fault) in answers.items()),
-        python_faults=dict((path, fault) for path, (version, fault) in answers.items() if not version),
-        glibc=glibc(),
-        **found,
-    )
+    answer = {
+        "changed": False,
+        "taken": taken(),
+        "unknown": [name for name in asked["names"] if not addresses[name]],
+        "loopback": dict((name, address) for name, address in addresses.items() if is_loopback(address)),
+        "disk": [space(place) for place in asked["disk"]],
+        "pythons": dict((path, version) for path, (version, _fault) in answers.items()),
+        "python_faults": dict((path, fault) for path, (version, fault) in answers.items() if not version),
+        "glibc": glibc(),
+    }
+    module.exit_json(**dict(answer, **found))
 
 
 if __name__ == "__main__":

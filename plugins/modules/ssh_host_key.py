@@ -1,10 +1,6 @@
 #!/usr/bin/python
 """Accept a host's new ssh host key when a person confirms it. Runs on the control node, where OpenSSH's client is."""
 
-from __future__ import absolute_import, division, print_function
-
-__metaclass__ = type
-
 DOCUMENTATION = r"""
 module: ssh_host_key
 short_description: Accept a host's new ssh host key when a person confirms it
