@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from services.common.disk import bytes_below
 from testbed.paths import IMPORTS
 from tests.support.standin_hub import StandInHub, commit, git, pointer_to
 
@@ -88,19 +89,6 @@ def served(place: Path, objects: Path, digests: dict[str, str], size: int, rate:
     return f"http://127.0.0.1:{int(server.stdout.readline())}/demo/model.git", server.terminate
 
 
-def on_disk(folder: Path) -> int:
-    """Return the bytes of all blocks allocated below a folder; a file with several names counts once."""
-    blocks = {}
-    for parent, _folders, names in os.walk(folder):
-        for name in names:
-            try:
-                facts = os.lstat(os.path.join(parent, name))
-            except FileNotFoundError:
-                continue
-            blocks[facts.st_ino] = facts.st_blocks * 512
-    return sum(blocks.values())
-
-
 def measured(commands: list[list[str]], place: Path) -> tuple[float, int, int]:
     """Run commands into a new directory; return (seconds with sync, peak bytes on disk, peak bytes in memory)."""
     place.mkdir()
@@ -108,7 +96,7 @@ def measured(commands: list[list[str]], place: Path) -> tuple[float, int, int]:
 
     def watch() -> None:
         while not ended.wait(0.02):
-            peak[0] = max(peak[0], on_disk(place))
+            peak[0] = max(peak[0], bytes_below(place))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -126,7 +114,7 @@ def measured(commands: list[list[str]], place: Path) -> tuple[float, int, int]:
     seconds = time.monotonic() - began
     ended.set()
     watcher.join()
-    return seconds, max(peak[0], on_disk(place)), memory
+    return seconds, max(peak[0], bytes_below(place)), memory
 
 
 def ways(url: str, dest: str, workers: int) -> dict[str, list[list[str]]]:

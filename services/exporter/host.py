@@ -7,6 +7,8 @@ import re
 import shutil
 import time
 
+from services.common.disk import bytes_below
+
 from .families import gauge, states
 
 PROBE = ("good", "loading", "failing", "left out", "stopped")
@@ -72,21 +74,6 @@ def written(settings):
     return found
 
 
-def bytes_below(folder):
-    """Return the bytes that the files below a folder take on the disk, each hard link once."""
-    seen, total = set(), 0
-    for parent, _folders, names in os.walk(folder):
-        for name in names:
-            try:
-                here = os.lstat(os.path.join(parent, name))
-            except OSError:
-                continue
-            if (here.st_dev, here.st_ino) not in seen:
-                seen.add((here.st_dev, here.st_ino))
-                total += here.st_blocks * 512
-    return total
-
-
 class Host:
     """Collects the metrics of a host; ``paths`` has plan, probe, settings, runtime, weights."""
 
@@ -114,9 +101,11 @@ class Host:
 
     def collect(self):
         """Yield the families."""
-        yield from self.of_plan()
-        yield from self.of_probe()
-        env = [({"link": link, "environment": name, "stack": stack}, 1) for link, name, stack in self.links()]
+        plan = json_of(self.paths["plan"]).get("workers", {})
+        yield from self.of_plan(plan)
+        yield from self.of_probe(plan)
+        found = environments(self.paths["runtime"])
+        env = [({"link": link, "environment": name, "stack": stack}, 1) for link, name, stack in found]
         yield gauge("fastchat_environment_info", "The environment that each link of this host leads to.", env)
         kept = [({"model": model, "release": release}, 1) for model, release in releases(self.paths["weights"])]
         yield gauge("fastchat_release_info", "The release of weights that is current on this host.", kept)
@@ -129,13 +118,8 @@ class Host:
         yield gauge("fastchat_unit_outdated", "1 while a unit runs with something else than is written for it.", stale)
         yield from self.of_disks()
 
-    def links(self):
-        """Return the environments of this host."""
-        return environments(self.paths["runtime"])
-
-    def of_plan(self):
-        """Yield what the plan of this host expects."""
-        plan = json_of(self.paths["plan"]).get("workers", {})
+    def of_plan(self, plan):
+        """Yield what the plan of this host ({unit: worker}) expects."""
         rows = [
             ({"worker": one["url"], "model": one["model"], "unit": unit.replace("fastchat-", "")}, 1)
             for unit, one in sorted(plan.items())
@@ -148,9 +132,9 @@ class Host:
             "fastchat_gpu_planned", "1 for each GPU that a worker should use.", [({"gpu": n}, 1) for n in cards]
         )
 
-    def of_probe(self):
-        """Yield what the probe of this host saw."""
-        urls = {unit: one["url"] for unit, one in json_of(self.paths["plan"]).get("workers", {}).items()}
+    def of_probe(self, plan):
+        """Yield what the probe of this host saw of the workers of its plan."""
+        urls = {unit: one["url"] for unit, one in plan.items()}
         seen = {urls[unit]: one for unit, one in sorted(json_of(self.paths["probe"]).items()) if unit in urls}
         yield states(
             "fastchat_probe_state",
@@ -169,11 +153,11 @@ class Host:
 
     def of_disks(self):
         """Yield the room on the disks of weights and environments."""
-        disks = {area: shutil.disk_usage(path) for area, path in self.areas().items()}
-        for name, text in (("total", "size"), ("free", "free space")):
-            rows = [({"area": area}, getattr(disk, name)) for area, disk in disks.items()]
-            yield gauge(f"fastchat_disk_{name}_bytes".replace("total", "size"), f"The {text} of an area's disk.", rows)
-        used = [
-            ({"area": area}, self.used_bytes(area, path)) for area, path in self.areas().items() if area != "runtime"
-        ]
+        areas = self.areas()
+        disks = {area: shutil.disk_usage(path) for area, path in areas.items()}
+        size = [({"area": area}, disk.total) for area, disk in disks.items()]
+        yield gauge("fastchat_disk_size_bytes", "The size of an area's disk.", size)
+        free = [({"area": area}, disk.free) for area, disk in disks.items()]
+        yield gauge("fastchat_disk_free_bytes", "The free space of an area's disk.", free)
+        used = [({"area": area}, self.used_bytes(area, path)) for area, path in areas.items() if area != "runtime"]
         yield gauge("fastchat_disk_area_bytes", "What an area itself takes on its disk, counted once a minute.", used)
