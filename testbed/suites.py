@@ -17,6 +17,7 @@ from rich.table import Table
 
 from testbed.paths import CLONE, STATE
 
+TITLES = ("suite", "result", "time", "tests passed", "skipped, and why")
 LOGS = STATE / "suites"
 BEGIN, END = "<!-- suites: begin -->", "<!-- suites: end -->"
 COUNTS = re.compile(r"^=+ (?:.*, )?(\d+) passed.* in [\d.]+s", re.MULTILINE)
@@ -78,9 +79,6 @@ def shown(suites: list[Suite]) -> Table:
     for suite in suites:
         table.add_row(*suite.cells(), style="" if suite.status == 0 else "red")
     return table
-
-
-TITLES = ("suite", "result", "time", "tests passed", "skipped, and why")
 
 
 def recorded(document: str, suites: list[Suite], commit: str, day: str) -> str:

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.fastchat.fleet.plugins.module_utils.addresses.joining import authority, base_url
 
 EXPORTER_PORT = 21093
-NODE_PORT = 21094
-API_PORTS = [8000, 8001]
 
 
 def monitoring_paths(table: Mapping, packaged: bool, home: str) -> dict[str, str]:

@@ -87,17 +87,17 @@ def taken():
         if os.path.exists(table):
             with open(table) as stream:
                 found.update(listeners(stream.read()))
-    owners = dict((str(port), owner_of(uid)) for port, uid in found.items())
-    return dict((port, owner) for port, owner in owners.items() if owner not in OURS and not held(port))
+    owners, ours = dict((str(port), owner_of(uid)) for port, uid in found.items()), held()
+    return dict((port, owner) for port, owner in owners.items() if owner not in OURS and port not in ours)
 
 
-def held(port):
-    """Return whether systemd holds a port for a unit of ours."""
+def held():
+    """Return the ports that systemd holds for units of ours."""
+    ports = set()
     for path in glob.glob("/etc/systemd/system/%s-*.socket" % OURS[0]):
         with open(path) as stream:
-            if any(line.startswith("ListenStream=") and line.strip().endswith(":" + port) for line in stream):
-                return True
-    return False
+            ports.update(line.strip().rsplit(":", 1)[-1] for line in stream if line.startswith("ListenStream="))
+    return ports
 
 
 def space(place):

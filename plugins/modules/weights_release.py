@@ -43,7 +43,7 @@ EXAMPLES = r"""
 RETURN = r"""
 published: {description: Whether the release is whole and current., type: bool, returned: unless rolled back or pruned}
 damaged: {description: Files of it that are missing or wrong., type: list, elements: str, returned: state is present}
-surplus: {description: What C(pruned) would remove now., type: list, elements: str, returned: state is present}
+surplus: {description: C(changes) of C(pruned) if it ran now., type: list, elements: str, returned: state is present}
 files: {description: Size and sha256 of its files by its manifest., type: dict, returned: state is present}
 good: {description: Size and sha256 of its files that are right., type: dict, returned: state is present}
 current: {description: The digest that current points to., type: str, returned: always}
@@ -81,13 +81,13 @@ def present(asked, dry):
     release = os.path.join(asked["root"], "releases", asked["digest"])
     manifest = read_json(os.path.join(release, MANIFEST))
     if manifest is None:
-        return {"changed": False, "published": False, "damaged": [], "good": {}, "files": {}, "surplus": surplus(asked)}
+        return {"changed": False, "published": False, "damaged": [], "good": {}, "files": {}}
     bad = damaged(release, manifest, full=asked["verify"] == "full", note=not dry)
     good = dict((name, entry) for name, entry in manifest["files"].items() if name not in bad)
     elsewhere = current(asked["root"]) != asked["digest"]
     if not bad and not dry:
         flip(asked["root"], asked["digest"])
-    found = {"published": not bad, "damaged": bad, "good": good, "files": manifest["files"], "surplus": surplus(asked)}
+    found = {"published": not bad, "damaged": bad, "good": good, "files": manifest["files"]}
     return dict(found, changed=elsewhere and not bad)
 
 
@@ -129,12 +129,6 @@ def rolled_back(asked, dry):
     return {"changed": True, "was": was, "now": wanted, "differs": differs, "diff": diff}
 
 
-def surplus(asked):
-    """Return what ``pruned`` would remove."""
-    left = [asked["leftover"]] if asked["leftover"] and os.path.lexists(asked["leftover"]) else []
-    return left + superfluous(asked["root"], asked["keep"])
-
-
 def pruned(asked, dry):
     """Remove what a run leaves in staging, and superfluous releases."""
     leftovers = [{"path": asked["leftover"], "state": "absent"}] if asked["leftover"] else []
@@ -173,6 +167,8 @@ def main():
     module = AnsibleModule(argument_spec=spec, required_if=required, supports_check_mode=True)
     try:
         result = states[module.params["state"]](module.params, module.check_mode)
+        if module.params["state"] == "present":
+            result["surplus"] = pruned(module.params, True)["changes"]
     except ReleaseError as error:
         module.fail_json(msg=str(error))
     module.exit_json(current=current(module.params["root"]), **result)

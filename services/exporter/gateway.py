@@ -11,24 +11,9 @@ import urllib.parse
 from .families import gauge
 
 SECONDS = 60  # for one answer
+PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: the certificate itself is trusted, whoever signed it
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: a certificate that has ended is to be read as well
 UNAUTHORIZED, OK = 401, 200
-
-
-def certificate_ends(host, port, seconds=5):
-    """Return until when (seconds since 1970) the certificate at an address is valid; raise OSError without one."""
-    # It is fetched without trust, and read by a second handshake that trusts exactly it. Nothing secret is sent.
-    shown = ssl.get_server_certificate((host, port))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.load_verify_locations(cadata=shown)
-    context.verify_flags |= 0x80000 | NO_CHECK_TIME  # the first is X509_V_FLAG_PARTIAL_CHAIN
-    link = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
-    try:
-        link.connect()
-        return ssl.cert_time_to_seconds(link.sock.getpeercert()["notAfter"])
-    finally:
-        link.close()
 
 
 def trusting(certificate):
@@ -36,8 +21,22 @@ def trusting(certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # the certificate itself is the name
     context.load_verify_locations(cadata=certificate)
-    context.verify_flags |= 0x80000
+    context.verify_flags |= PARTIAL_CHAIN
     return context
+
+
+def certificate_ends(host, port, seconds=5):
+    """Return until when (seconds since 1970) the certificate at an address is valid; raise OSError without one."""
+    # It is fetched without trust, and read by a second handshake that trusts exactly it. Nothing secret is sent.
+    shown = ssl.get_server_certificate((host, port))
+    context = trusting(shown)
+    context.verify_flags |= NO_CHECK_TIME
+    link = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+    try:
+        link.connect()
+        return ssl.cert_time_to_seconds(link.sock.getpeercert()["notAfter"])
+    finally:
+        link.close()
 
 
 def answer_fault(host, port, key, certificate, seconds=SECONDS):

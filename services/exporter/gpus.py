@@ -101,20 +101,17 @@ class Gpus:
         up = [({"gpu": number}, int(memory[number] is not None)) for number, _handle, _error in cards]
         yield gauge("fastchat_gpu_up", "1 while a GPU answers.", up)
         alive = [(number, handle) for number, handle, _error in cards if memory[number] is not None]
+        nv = self.nvml
         named = [
-            (
-                {
-                    "gpu": number,
-                    "uuid": nv.nvmlDeviceGetUUID(handle),
-                    "name": nv.nvmlDeviceGetName(handle),
-                    "driver": driver,
-                },
-                1,
-            )
-            for nv in [self.nvml]
+            {
+                "gpu": number,
+                "uuid": nv.nvmlDeviceGetUUID(handle),
+                "name": nv.nvmlDeviceGetName(handle),
+                "driver": driver,
+            }
             for number, handle in alive
         ]
-        yield gauge("fastchat_gpu_info", "What a GPU is, and its driver.", named)
+        yield gauge("fastchat_gpu_info", "What a GPU is, and its driver.", [(labels, 1) for labels in named])
         for name, text, reading in READINGS:
             rows = [({"gpu": number}, self.read(reading, handle)) for number, handle in alive]
             yield gauge(name, text, [row for row in rows if row[1] is not None])
