@@ -28,7 +28,6 @@ options:
     description: The user that serves, and its group; empty leaves owners as they are.
     type: str
     default: fastchat-gateway
-  unit: {description: 'The unit of which C(runs) speaks, none when empty.', type: str, default: ''}
   configuration: {description: The text of nginx.conf., type: str, required: true}
   keys: {description: The text of keys.conf., type: str, required: true}
   certificate: {description: A certificate with its chain (PEM)., type: str, default: ''}
@@ -56,10 +55,6 @@ serving:
   description: The name of the one that nginx was last told to read, empty when it does not run.
   type: str
   returned: always
-runs:
-  description: Whether the unit is started and enabled, as its file says now.
-  type: bool
-  returned: always
 """
 
 import grp
@@ -82,7 +77,6 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.gateway.configurati
     take_over,
     words_of,
 )
-from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd
 from ansible_collections.fastchat.fleet.plugins.module_utils.storage.files import write
 from ansible_collections.fastchat.fleet.plugins.module_utils.storage.tree import in_place
 
@@ -158,12 +152,6 @@ def accepted(module, path):
         )
 
 
-def runs(unit):
-    """Return whether a unit is started and enabled, and systemd has read its file since it was written."""
-    wanted = {"ActiveState": "active", "UnitFileState": "enabled", "NeedDaemonReload": "no"}
-    return bool(unit) and Systemd().show(unit, sorted(wanted)) == wanted
-
-
 def provide(module):
     """Do all of it, and return what the module answers."""
     params = module.params
@@ -192,7 +180,6 @@ def provide(module):
     return {
         "changed": bool(changed or why or replaced or old),
         "digest": digest,
-        "runs": runs(params["unit"]),
         "serving": to_text(certificates.read(params["serving"]) or b"").strip(),
         "diff": {"before": texts[0], "after": texts[1] + note, "before_header": folder, "after_header": folder},
     }
@@ -207,7 +194,6 @@ def main():
         "serving": {"type": "path", "default": "/run/fastchat-gateway/serving"},
         "nginx": {"type": "path", "default": "/usr/sbin/nginx"},
         "user": {"type": "str", "default": "fastchat-gateway"},
-        "unit": {"type": "str", "default": ""},
         "configuration": {"type": "str", "required": True},
         "keys": {"type": "str", "required": True, "no_log": True},
         "certificate": text,
@@ -222,7 +208,7 @@ def main():
     os.umask(0o077)
     try:
         answer = provide(module)
-    except (Refused, RuntimeError) as error:
+    except Refused as error:
         module.fail_json(msg=str(error))
     except (IOError, OSError) as error:
         module.fail_json(msg="%s: %s." % (error.filename, error.strerror))

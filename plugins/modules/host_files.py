@@ -28,6 +28,7 @@ options:
       with the content.
     type: dict
     default: {}
+  unit: {description: 'A unit of systemd, of which C(runs) is told; none when empty.', type: str, default: ''}
 author: [fastchat-fleet]
 """
 EXAMPLES = r"""
@@ -39,6 +40,10 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 changes: {description: "What changed, such as 'written /etc/a'.", type: list, elements: str, returned: always}
+runs:
+  description: Whether the unit is started and enabled, and systemd has read its file since it was written.
+  type: bool
+  returned: when a unit is asked for
 paths: {description: The paths that changed., type: list, elements: str, returned: always}
 """
 
@@ -79,6 +84,7 @@ def main():
     spec = {
         "files": {"type": "list", "elements": "dict", "required": True},
         "validate": {"type": "dict", "default": {}},
+        "unit": {"type": "str", "default": ""},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     entries, commands = module.params["files"], module.params["validate"]
@@ -95,7 +101,15 @@ def main():
     except (IOError, OSError, KeyError) as error:
         module.fail_json(msg="The files could not be written: %s" % error)
     labelled(module, differences)
-    module.exit_json(**answer_of(differences))
+    answer = answer_of(differences)
+    if module.params["unit"]:  # few calls ask for one, and this import is not for nothing
+        from ansible_collections.fastchat.fleet.plugins.module_utils.host.units import Systemd  # noqa: PLC0415
+
+        try:
+            answer["runs"] = Systemd().runs(module.params["unit"])
+        except (RuntimeError, OSError) as error:
+            module.fail_json(msg=str(error))
+    module.exit_json(**answer)
 
 
 if __name__ == "__main__":

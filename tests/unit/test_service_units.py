@@ -50,6 +50,14 @@ def test_what_systemctl_refuses_is_an_error_with_its_words():
     assert Systemd(lambda arguments: (0, "ActiveState=active")).show("x")["Listen"] == ""
 
 
+@pytest.mark.parametrize(
+    "other", [{}, {"ActiveState": "failed"}, {"UnitFileState": "disabled"}, {"NeedDaemonReload": "yes"}]
+)
+def test_a_unit_runs_when_it_is_started_enabled_and_as_its_file_says(other):
+    said = "\n".join(f"{name}={value}" for name, value in {**SHOWN, **other}.items())
+    assert Systemd(lambda arguments: (0, said)).runs("x") is (not other)
+
+
 def test_a_gate_answers_or_says_what_it_said():
     class Answers(http.server.BaseHTTPRequestHandler):
         def do_POST(self):

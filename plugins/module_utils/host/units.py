@@ -50,6 +50,11 @@ class Systemd:
         found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
         return dict((name, found.get(name, "")) for name in properties)
 
+    def runs(self, unit):
+        """Return whether a unit is started and enabled, and systemd has read its file since it was written."""
+        wanted = {"ActiveState": "active", "UnitFileState": "enabled", "NeedDaemonReload": "no"}
+        return self.show(unit, sorted(wanted)) == wanted
+
     def take_away(self, folder, names):
         """Stop units, all of a kind at once and each as its ExecStop= says; disable them and remove their files."""
         for kind in KINDS:

@@ -8,9 +8,8 @@ import pytest
 
 from services.exporter.glance import glance
 from services.exporter.page import page
-from testbed.tools import BROWSER, ensure
 from tests.support import watched_fleet
-from tests.support.browser import TOO_PALE, Browser
+from tests.support.browser import TOO_PALE
 
 FLEETS = {"well": watched_fleet.well, "hurt": watched_fleet.hurt}
 TOO_WIDE = """
@@ -18,14 +17,6 @@ TOO_WIDE = """
   .filter(one => one.scrollWidth > one.clientWidth).map(one => one.textContent)
 """
 URL = "https://ctl01/status"
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory):
-    ensure(BROWSER)
-    opened = Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
 
 
 def looked_at(browser, path, name, width, dark):

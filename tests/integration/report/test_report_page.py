@@ -8,8 +8,7 @@ from ansible_collections.fastchat.fleet.plugins.module_utils.ledger import spool
 
 from report.page import report
 from report.record import settle
-from testbed.tools import BROWSER, ensure
-from tests.support.browser import TOO_PALE, Browser
+from tests.support.browser import TOO_PALE
 from tests.support.ledger_runs import BEGAN, events, inventory, play, spooled
 
 HERE = Path(__file__).parent
@@ -45,14 +44,6 @@ def pages(tmp_path_factory):
         settle(ledger)
         written[hosts] = report(ledger / spool.DATABASE, folder / "page.html")
     return written
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory):
-    ensure(BROWSER)
-    opened = Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
